@@ -1,0 +1,1 @@
+"""headrace: a PyTorch language model as one streaming tensor program."""
