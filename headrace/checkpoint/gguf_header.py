@@ -1,0 +1,223 @@
+"""The header of a GGUF file: key-values and tensor infos, each checked against the file.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from struct import Struct
+
+import numpy as np
+
+from headrace.checkpoint.cursor import Cursor
+from headrace.checkpoint.ggml_types import GGML_TYPES
+from headrace.errors import UnsupportedFormatError
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32
+LONGEST_NAME = 65535
+MOST_DIMENSIONS = 4
+MOST_ELEMENTS = 1 << 62
+LEAST_KEY_VALUE_BYTES = 8 + 4 + 1
+LEAST_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8
+
+BOOL, STRING, ARRAY = 7, 8, 9
+NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}
+_STRUCTS = {code: Struct("<" + letter) for code, letter in NUMBERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Where a tensor lies.
+
+    Attributes:
+        type: ggml's number of its type.
+        shape: PyTorch's order (the reverse of the file's).
+        offset: absolute, in bytes.
+        nbytes: None when the type is unknown.
+        described_at: offset of its entry in the header, for messages.
+    """
+
+    name: str
+    type: int
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int | None
+    described_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    metadata: dict[str, object]
+    tensors: dict[str, TensorInfo]
+
+
+def read_header(cursor: Cursor) -> Header:
+    """Parse the header at the start of the file.
+
+    Raises:
+        MalformedFileError: the header contradicts itself or the size of the file.
+        UnsupportedFormatError: another version, byte order, or a part of a split file.
+    """
+    _read_version(cursor)
+    tensor_count = cursor.count("the number of tensors", LEAST_TENSOR_INFO_BYTES)
+    pair_count = cursor.count("the number of key-values", LEAST_KEY_VALUE_BYTES)
+    metadata: dict[str, object] = {}
+    for _ in range(pair_count):
+        _read_pair(cursor, metadata)
+    _refuse_split(cursor, metadata)
+    relative = _read_infos(cursor, tensor_count)
+    alignment = _alignment(cursor, metadata)
+    data_start = -(-cursor.position // alignment) * alignment
+    tensors = {info.name: _placed(cursor, info, data_start, alignment) for info in relative}
+    _check_overlaps(cursor, tensors)
+    return Header(metadata, tensors)
+
+
+def _read_version(cursor: Cursor) -> None:
+    start = cursor.need(4, "the magic number")
+    if cursor.data[start : start + 4] != MAGIC:
+        raise cursor.malformed("this is not a GGUF file: it does not start with 'GGUF'", start)
+    version = cursor.u32("the version")
+    if version in VERSIONS:
+        return
+    if version & 0xFFFF == 0 and version:
+        what = "this GGUF file is big-endian, which headrace does not read"
+    else:
+        what = f"this GGUF file has version {version}; headrace reads versions 2 and 3"
+    raise UnsupportedFormatError(
+        what,
+        where=f"{cursor.path}, byte 4",
+        hint="convert the model again with a current llama.cpp",
+    )
+
+
+def _read_pair(cursor: Cursor, metadata: dict[str, object]) -> None:
+    at = cursor.position
+    key = cursor.string("a key", LONGEST_NAME)
+    if not key:
+        raise cursor.malformed("a key is empty", at)
+    if key in metadata:
+        raise cursor.malformed(f"key '{key}' occurs twice", at)
+    metadata[key] = _read_value(cursor, cursor.u32(f"the type of '{key}'"), key)
+
+
+def _read_value(cursor: Cursor, code: int, key: str) -> object:
+    what = f"the value of '{key}'"
+    if code in _STRUCTS:
+        return cursor.number(_STRUCTS[code], what)
+    if code == STRING:
+        return cursor.string(what)
+    if code == BOOL:
+        at = cursor.need(1, what)
+        return _bool(cursor, at, cursor.data[at], what)
+    if code == ARRAY:
+        return _read_array(cursor, what)
+    raise cursor.malformed(
+        f"{what} has type {code}, which GGUF does not define", cursor.position - 4
+    )
+
+
+def _bool(cursor: Cursor, at: int, byte: int, what: str) -> bool:
+    if byte > 1:
+        raise cursor.malformed(f"{what} is a bool of value {byte}", at)
+    return byte == 1
+
+
+def _read_array(cursor: Cursor, what: str) -> object:
+    at = cursor.position
+    code = cursor.u32(f"the element type of {what}")
+    if code == STRING:
+        return cursor.strings(cursor.count(f"the length of {what}", 8), what)
+    if code == BOOL:
+        flags = cursor.array(np.uint8, cursor.count(f"the length of {what}", 1), what)
+        if flags.size and int(flags.max()) > 1:  # pyright: ignore[reportArgumentType]
+            raise cursor.malformed(f"{what} holds a bool that is neither 0 nor 1", at)
+        return flags.view(np.bool_)
+    if code in NUMBERS:
+        count = cursor.count(f"the length of {what}", _STRUCTS[code].size)
+        return cursor.array("<" + NUMBERS[code], count, what)
+    if code == ARRAY:
+        raise cursor.malformed(f"{what} is an array of arrays, which no model uses", at)
+    raise cursor.malformed(f"{what} has elements of type {code}, which GGUF does not define", at)
+
+
+def _refuse_split(cursor: Cursor, metadata: dict[str, object]) -> None:
+    parts = metadata.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise UnsupportedFormatError(
+            f"this file is one of {parts} parts of a model",
+            where=str(cursor.path),
+            hint="join the parts first: llama-gguf-split --merge FIRST-PART.gguf WHOLE.gguf",
+        )
+
+
+def _read_infos(cursor: Cursor, count: int) -> list[TensorInfo]:
+    infos: dict[str, TensorInfo] = {}
+    for _ in range(count):
+        info = _read_info(cursor)
+        if info.name in infos:
+            raise cursor.malformed(f"tensor '{info.name}' occurs twice", info.described_at)
+        infos[info.name] = info
+    return list(infos.values())
+
+
+def _read_info(cursor: Cursor) -> TensorInfo:
+    at = cursor.position
+    name = cursor.string("a tensor's name", LONGEST_NAME)
+    what = f"tensor '{name}'"
+    dimensions = cursor.u32(f"the dimensions of {what}")
+    if dimensions > MOST_DIMENSIONS:
+        raise cursor.malformed(
+            f"{what} has {dimensions} dimensions, more than {MOST_DIMENSIONS}", at
+        )
+    shape = tuple(cursor.u64(f"the shape of {what}") for _ in range(dimensions))[::-1]
+    if 0 in shape or prod(shape) > MOST_ELEMENTS:
+        raise cursor.malformed(f"{what} has the impossible shape {shape}", at)
+    code = cursor.u32(f"the type of {what}")
+    offset = cursor.u64(f"the offset of {what}")
+    return TensorInfo(name, code, shape, offset, _nbytes(cursor, what, code, shape, at), at)
+
+
+def _nbytes(cursor: Cursor, what: str, code: int, shape: tuple[int, ...], at: int) -> int | None:
+    known = GGML_TYPES.get(code)
+    if known is None:
+        return None
+    cols = shape[-1] if shape else 1
+    if cols % known.block:
+        raise cursor.malformed(f"{what} has rows of {cols}, not whole {known.name} blocks", at)
+    return prod(shape) // known.block * known.block_bytes
+
+
+def _alignment(cursor: Cursor, metadata: dict[str, object]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
+        raise cursor.malformed(f"general.alignment is {alignment!r}, not a power of two")
+    return alignment
+
+
+def _placed(cursor: Cursor, info: TensorInfo, data_start: int, alignment: int) -> TensorInfo:
+    what, at = f"tensor '{info.name}'", info.described_at
+    if info.offset % alignment:
+        raise cursor.malformed(f"{what} starts at {info.offset}, not a multiple of {alignment}", at)
+    start = data_start + info.offset
+    if start + (info.nbytes or 0) > cursor.size:
+        raise cursor.malformed(
+            f"{what} lies at bytes {start} to {start + (info.nbytes or 0)}, "
+            f"but the file has {cursor.size} bytes",
+            at,
+        )
+    return TensorInfo(info.name, info.type, info.shape, start, info.nbytes, at)
+
+
+def _check_overlaps(cursor: Cursor, tensors: dict[str, TensorInfo]) -> None:
+    placed = sorted(tensors.values(), key=lambda info: info.offset)
+    for before, after in pairwise(placed):
+        if before.offset + (before.nbytes or 0) > after.offset:
+            raise cursor.malformed(
+                f"tensors '{before.name}' and '{after.name}' overlap", after.described_at
+            )

@@ -1,0 +1,74 @@
+"""A tensor as it lies in a checkpoint, and what every checkpoint offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.checkpoint.formats import StorageFormat
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor's bytes, undecoded.
+
+    Attributes:
+        shape: logical, in PyTorch's order (rows first); the last axis is the one in blocks.
+        raw: [rows, row_bytes], rows the product of all axes but the last; a read-only view of
+            the mapped file wherever the bytes are as stored.
+    """
+
+    name: str
+    format: StorageFormat
+    shape: tuple[int, ...]
+    raw: NDArray[np.uint8]
+
+    @property
+    def cols(self) -> int:
+        """Length of the last axis; 1 for a scalar."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def nbytes(self) -> int:
+        return self.raw.nbytes
+
+    def dequantise(self) -> NDArray[np.float32]:
+        """Exact float32 values in `shape`; f32 is a view of the file, not a copy."""
+        return self.format.dequantise(self.raw, self.cols).reshape(self.shape)
+
+
+def stored_tensor(
+    name: str, format: StorageFormat, shape: tuple[int, ...], data: NDArray[np.uint8]
+) -> StoredTensor:
+    """The tensor whose bytes are `data` (one axis, exactly the tensor's length)."""
+    rows = prod(shape[:-1])
+    return StoredTensor(name, format, shape, data.reshape(rows, data.size // max(rows, 1)))
+
+
+class Checkpoint(Protocol):
+    """An opened model file or directory; tensors are read when used."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """GGUF key-values (strings, numbers, bools, lists of str, NumPy arrays); else empty."""
+        ...
+
+    def names(self) -> Sequence[str]: ...
+
+    def tensor(self, name: str) -> StoredTensor:
+        """The tensor called `name`.
+
+        Raises:
+            MalformedFileError: the checkpoint has no such tensor.
+            UnsupportedFormatError: it is stored in a format that is not read.
+        """
+        ...
