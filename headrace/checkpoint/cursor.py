@@ -69,10 +69,10 @@ class Cursor:
         try:
             return str(self.data[start : self.position], "utf-8")
         except UnicodeDecodeError as error:
-            raise self.malformed(f"{what} is not UTF-8", start + error.start)
+            raise self.malformed(f"{what} is not UTF-8", start + error.start) from error
 
     def strings(self, count: int, what: str) -> list[str]:
-        """`count` strings; the loop is written for speed, vocabularies being the most of a header."""
+        """`count` strings, in a loop written for speed: vocabularies are most of a header."""
         if count > MAX_STRINGS:
             raise self.malformed(f"{what} has {count} strings, more than {MAX_STRINGS}")
         data, size, unpack = self.data, self.size, U64.unpack_from
@@ -89,7 +89,7 @@ class Cursor:
                 found.append(str(data[start:end], "utf-8"))
                 position = end
         except UnicodeDecodeError as error:
-            raise self.malformed(f"a string of {what} is not UTF-8", start + error.start)
+            raise self.malformed(f"a string of {what} is not UTF-8", start + error.start) from error
         self.position = position
         return found
 

@@ -12,7 +12,7 @@ from struct import Struct
 
 import numpy as np
 
-from headrace.checkpoint.cursor import Cursor
+from headrace.checkpoint.cursor import U32, Cursor
 from headrace.checkpoint.ggml_types import GGML_TYPES
 from headrace.errors import UnsupportedFormatError
 
@@ -20,7 +20,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 LONGEST_NAME = 65535
-MOST_DIMENSIONS = 4
+MOST_DIMENSIONS = 4  # GGML_MAX_DIMS
 MOST_ELEMENTS = 1 << 62
 LEAST_KEY_VALUE_BYTES = 8 + 4 + 1
 LEAST_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8
