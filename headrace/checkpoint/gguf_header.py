@@ -12,7 +12,7 @@ from struct import Struct
 
 import numpy as np
 
-from headrace.checkpoint.cursor import U32, Cursor
+from headrace.checkpoint.cursor import Cursor
 from headrace.checkpoint.ggml_types import GGML_TYPES
 from headrace.errors import UnsupportedFormatError
 
