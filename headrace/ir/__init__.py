@@ -1,0 +1,1 @@
+"""The `step` program: its dialect, shapes, verifier, interpreter and command-line tool."""

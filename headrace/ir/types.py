@@ -1,0 +1,194 @@
+"""Types and attributes of the `step` dialect that xDSL's builtins do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr, SymbolRefAttr
+from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
+from xdsl.irdl import irdl_attr_definition, param_def
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+#: How a stage's work is divided over workers.
+SHARD_AXES = ("rows", "context", "tokens", "one", "all")
+
+#: Where a stage's result lives.
+STORAGES = ("shared", "partial", "private", "cache")
+
+
+@irdl_attr_definition
+class WeightType(ParametrizedAttribute, TypeAttribute):
+    """A constant of the model in its storage format: `!step.weight<[rows, cols], "q4_1">`."""
+
+    name = "step.weight"
+
+    dims: ArrayAttr[IntAttr] = param_def()
+    format: StringAttr = param_def()
+
+    @classmethod
+    def of(cls, dims: Sequence[int], format: str) -> WeightType:
+        return cls(ArrayAttr([IntAttr(dim) for dim in dims]), StringAttr(format))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(dim.data for dim in self.dims)
+
+    @property
+    def rows(self) -> int:
+        return self.shape[0]
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            dims = parser.parse_comma_separated_list(
+                parser.Delimiter.SQUARE, lambda: IntAttr(parser.parse_integer())
+            )
+            parser.parse_punctuation(",")
+            return ArrayAttr(dims), StringAttr(parser.parse_str_literal())
+
+    def print_parameters(self, printer: Printer) -> None:
+        dims = ", ".join(str(dim) for dim in self.shape)
+        printer.print_string(f'<[{dims}], "{self.format.data}">')
+
+    def verify(self) -> None:
+        if not self.shape or any(dim <= 0 for dim in self.shape):
+            raise VerifyException(f"a weight needs positive dimensions, got {list(self.shape)}")
+
+
+@irdl_attr_definition
+class CacheType(ParametrizedAttribute, TypeAttribute):
+    """The keys and values of one layer, for every sequence: what `append` extends."""
+
+    name = "step.cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The share of one stage that each worker does.
+
+    axis: one of SHARD_AXES:
+        rows     output features, in units of rows that one epilogue needs together;
+        context  the KV entries of each token (when a step has several tokens, pairs of KV head
+                 and token block instead); results are partial and merged by their reader;
+        tokens   token t belongs to worker t mod W;
+        one      worker 0 does it all;
+        all      every worker does it all, for itself (replicated).
+    bounds: for `rows`, W + 1 non-decreasing unit numbers; worker w does units
+        bounds[w] .. bounds[w + 1]. Empty for the other axes.
+    """
+
+    axis: str
+    bounds: tuple[int, ...] = ()
+
+
+@irdl_attr_definition
+class ShardAttr(ParametrizedAttribute):
+    """`#step.shard<"rows", [0, 8, 15]>`; see `Shard`."""
+
+    name = "step.shard"
+
+    axis: StringAttr = param_def()
+    bounds: ArrayAttr[IntAttr] = param_def()
+
+    @classmethod
+    def of(cls, shard: Shard) -> ShardAttr:
+        return cls(StringAttr(shard.axis), ArrayAttr([IntAttr(b) for b in shard.bounds]))
+
+    @property
+    def data(self) -> Shard:
+        return Shard(self.axis.data, tuple(bound.data for bound in self.bounds))
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            axis = StringAttr(parser.parse_str_literal())
+            parser.parse_punctuation(",")
+            bounds = parser.parse_comma_separated_list(
+                parser.Delimiter.SQUARE, lambda: IntAttr(parser.parse_integer())
+            )
+            return axis, ArrayAttr(bounds)
+
+    def print_parameters(self, printer: Printer) -> None:
+        bounds = ", ".join(str(bound.data) for bound in self.bounds)
+        printer.print_string(f'<"{self.axis.data}", [{bounds}]>')
+
+    def verify(self) -> None:
+        shard = self.data
+        if shard.axis not in SHARD_AXES:
+            raise VerifyException(f"unknown shard axis {shard.axis!r}; one of {SHARD_AXES}")
+        if (shard.axis == "rows") != bool(shard.bounds):
+            raise VerifyException("bounds belong to the axis 'rows' and to no other")
+        if list(shard.bounds) != sorted(shard.bounds):
+            raise VerifyException(f"shard bounds must not decrease, got {list(shard.bounds)}")
+
+
+@irdl_attr_definition
+class TokenAttr(ParametrizedAttribute):
+    """A token edge `#step.token<@stage, distance>`.
+
+    Before it starts, a worker waits until every other worker that produces for it has finished
+    `stage`, `distance` iterations of the enclosing loop ago (0: this iteration; for a stage
+    outside of the loop that waits, its only execution in this step).
+    """
+
+    name = "step.token"
+
+    stage: SymbolRefAttr = param_def()
+    distance: IntAttr = param_def()
+
+    @classmethod
+    def of(cls, stage: str, distance: int) -> TokenAttr:
+        return cls(SymbolRefAttr(stage), IntAttr(distance))
+
+    @property
+    def stage_name(self) -> str:
+        return self.stage.root_reference.data
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            stage = SymbolRefAttr(parser.parse_symbol_name())
+            parser.parse_punctuation(",")
+            return stage, IntAttr(parser.parse_integer())
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<@{self.stage_name}, {self.distance.data}>")
+
+
+@irdl_attr_definition
+class BufferAttr(ParametrizedAttribute):
+    """Where a stage's result is kept: `#step.buffer<"shared", 0>`.
+
+    storage: one of STORAGES:
+        shared   one copy; each worker writes its share and reads what others wrote;
+        partial  one partial result a worker, merged by the reader (online softmax);
+        private  a copy a worker, computed by each for itself;
+        cache    the KV cache.
+    slot: the number of the buffer within its storage; values with one slot share memory.
+    """
+
+    name = "step.buffer"
+
+    storage: StringAttr = param_def()
+    slot: IntAttr = param_def()
+
+    @classmethod
+    def of(cls, storage: str, slot: int) -> BufferAttr:
+        return cls(StringAttr(storage), IntAttr(slot))
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            storage = StringAttr(parser.parse_str_literal())
+            parser.parse_punctuation(",")
+            return storage, IntAttr(parser.parse_integer())
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f'<"{self.storage.data}", {self.slot.data}>')
+
+    def verify(self) -> None:
+        if self.storage.data not in STORAGES:
+            raise VerifyException(f"unknown storage {self.storage.data!r}; one of {STORAGES}")
