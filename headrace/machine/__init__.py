@@ -1,0 +1,16 @@
+"""Machine descriptions, and the probe of the machine headrace runs on."""
+
+from headrace.machine.description import Machine, described_machines, load_machine, parse_machine
+from headrace.machine.host import Host, probe_host
+from headrace.machine.memo import recall, remember
+
+__all__ = [
+    "Host",
+    "Machine",
+    "described_machines",
+    "load_machine",
+    "parse_machine",
+    "probe_host",
+    "recall",
+    "remember",
+]
