@@ -1,0 +1,1 @@
+"""Mapped program → native code: the tile language, the kernels, the targets."""

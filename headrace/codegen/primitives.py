@@ -1,0 +1,67 @@
+"""What machines do specially: one primitive, one meaning, several lowerings."""
+
+from __future__ import annotations
+
+from headrace.codegen.tile import F16, F32, I8, I16, I32, VOID, Emitter, Value, vector
+
+
+def dot_u8s8(e: Emitter, total: Value, unsigned: Value, signed: Value) -> Value:
+    """`total[i] += sum over j < 4 of unsigned[4i + j] * signed[4i + j]`.
+
+    total: 16 x i32; unsigned: 64 x u8; signed: 64 x s8. No saturation: the four products' sum
+    fits 17 bits.
+    """
+    if "avx512vnni" in e.features:
+        name = "llvm.x86.avx512.vpdpbusd.512"
+        return e.intrinsic(name, vector(I32), total, unsigned, signed)
+    left = e.zext(unsigned, vector(I16, 64))
+    right = e.sext(signed, vector(I16, 64))
+    products = e.sext(left, vector(I32, 64)) * e.sext(right, vector(I32, 64))
+    for j in range(4):
+        total = total + e.shuffle(products, products, range(j, 64, 4))
+    return total
+
+
+def broadcast_bytes(e: Emitter, pointer: Value) -> Value:
+    """Four bytes of memory repeated over 64 lanes of i8."""
+    return e.bitcast(e.splat(e.load(pointer, I32)), vector(I8, 64))
+
+
+def half_to_float(e: Emitter, half: Value) -> Value:
+    """16 x f16 bits (as i16) to 16 x float32, exact for finite values."""
+    if "f16c" in e.features or "avx512f" in e.features or _is_arm(e):
+        return Value(e, e.builder.fpext(e.bitcast(half, vector(F16)).raw, vector(F32)))
+    bits = e.zext(half, vector(I32))
+    magnitude = e.bitcast((bits & 0x7FFF) << 13, vector(F32)) * float(2.0**112)
+    sign = (bits & 0x8000) << 16
+    return e.bitcast(e.bitcast(magnitude, vector(I32)) | sign, vector(F32))
+
+
+def float_to_half(e: Emitter, value: Value) -> Value:
+    """16 x float32 to f16 bits (as i16), to nearest even; beyond the range: the largest finite."""
+    bounded = e.maximum(e.minimum(value, e.like(65504.0, value.type)), e.like(-65504.0, value.type))
+    if "f16c" in e.features or "avx512f" in e.features or _is_arm(e):
+        return e.bitcast(Value(e, e.builder.fptrunc(bounded.raw, vector(F16))), vector(I16))
+    bits = e.bitcast(bounded, vector(I32))
+    sign = (bits >> 16) & 0x8000
+    scaled = e.bitcast(e.absolute(bounded) * float(2.0**-112), vector(I32))
+    rounded = (scaled + 0xFFF + ((scaled >> 13) & 1)) >> 13
+    return e.trunc(rounded | sign, vector(I16))
+
+
+def bfloat_to_float(e: Emitter, bits: Value) -> Value:
+    """16 x bfloat16 bits (as i16) to 16 x float32, exact."""
+    return e.bitcast(e.zext(bits, vector(I32)) << 16, vector(F32))
+
+
+def pause(e: Emitter) -> None:
+    """Tell the core that this is a waiting loop."""
+    if e.module.triple.startswith("x86_64"):
+        e.intrinsic("llvm.x86.sse2.pause", VOID)
+    elif _is_arm(e):
+        e.intrinsic("llvm.aarch64.hint", VOID, e.i32(1))
+
+
+def _is_arm(e: Emitter) -> bool:
+    return e.module.triple.startswith("aarch64")
+
