@@ -323,8 +323,8 @@ class AppendOp(IRDLOperation):
     cache = result_def(CacheType)
 
     assembly_format = (
-        "$key `,` $value `,` $positions `,` $sequences `layers` $layers (`format` $format^)? attr-dict"
-        " `:` type($key) `,` type($value) `,` type($positions) `,` type($sequences)"
+        "$key `,` $value `,` $positions `,` $sequences `layers` $layers (`format` $format^)?"
+        " attr-dict `:` type($key) `,` type($value) `,` type($positions) `,` type($sequences)"
         " `->` type($cache)"
     )
 

@@ -1,0 +1,73 @@
+"""Step by step through a program, with the KV caches kept between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from numpy.typing import ArrayLike
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.errors import ProgramError
+from headrace.ir.interpreter.arrays import Floats, Ints
+from headrace.ir.interpreter.evaluator import Evaluator, Value, bind_inputs
+from headrace.ir.interpreter.inputs import StepInputs
+from headrace.ir.interpreter.kv import KVCache
+from headrace.ir.interpreter.model import Model
+from headrace.ir.interpreter.sequential import run_block
+
+
+class Interpreter:
+    """Runs the program of a module in float32.
+
+    Args:
+        module: a verified module with one `step.program`, at any level.
+        weights: the array of a weight by its name, of the declared shape; asked for at each use.
+        quantise_activations: also round what the program keeps in fewer bits than float32: the
+            inputs of products with `activation "q8"`, and KV entries of `format "f16"`.
+    """
+
+    def __init__(
+        self,
+        module: ModuleOp,
+        weights: Callable[[str], Floats],
+        *,
+        quantise_activations: bool = False,
+    ) -> None:
+        self._model = Model.of(module, weights)
+        self._cache = KVCache()
+        self._quantise_activations = quantise_activations
+
+    def step(
+        self, tokens: ArrayLike, positions: ArrayLike, sequences: ArrayLike, outputs: ArrayLike
+    ) -> tuple[Floats, Ints]:
+        """One step of T tokens; their KV entries stay for the next steps.
+
+        Args:
+            tokens, positions, sequences: T integers each.
+            outputs: the indices, among the T, of the tokens whose logits are wanted.
+
+        Returns:
+            Logits [outputs, vocabulary], and the next token of each (the largest logit).
+
+        Raises:
+            RequestError, ContextLengthError: the arguments are out of their range.
+            ProgramError: the program breaks a rule of the dialect.
+        """
+        context = self._model.program.context_length
+        inputs = StepInputs.of(tokens, positions, sequences, outputs, context)
+        return _logits_and_next(self._run(inputs))
+
+    def _run(self, inputs: StepInputs) -> Sequence[Value]:
+        evaluator = Evaluator(self._model, self._cache, self._quantise_activations)
+        bind_inputs(evaluator, inputs)
+        return run_block(evaluator, self._model.program.block)
+
+
+def _logits_and_next(results: Sequence[Value]) -> tuple[Floats, Ints]:
+    match results:
+        case [logits, following] if not isinstance(logits, int) and not isinstance(following, int):
+            return logits, following
+        case _:
+            raise ProgramError(
+                "a program returns its logits and the next tokens", where="step.return"
+            )
