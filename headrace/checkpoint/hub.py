@@ -60,7 +60,7 @@ def fetch_hub(model: HubModel, entry: Path, progress: Progress) -> None:
         CacheError: the files cannot be written.
     """
     sizes = _sizes(model)
-    staging = entry.with_name(f".{entry.name}.partial")
+    staging = partial_entry(entry)
     with cache.reported(entry.parent):
         staging.mkdir(mode=cache.PRIVATE, exist_ok=True)
         total = sum(sizes.values())
@@ -69,6 +69,11 @@ def fetch_hub(model: HubModel, entry: Path, progress: Progress) -> None:
             _snapshot(model, sorted(sizes), staging)
         shutil.rmtree(staging / ".cache", ignore_errors=True)
         cache.publish_directory(staging, entry)
+
+
+def partial_entry(entry: Path) -> Path:
+    """Where an interrupted download of `entry` waits to be resumed."""
+    return entry.with_name(f".{entry.name}.partial")
 
 
 def _sizes(model: HubModel) -> dict[str, int]:

@@ -14,7 +14,7 @@ from headrace import cache
 from headrace.checkpoint.aliases import ALIASES
 from headrace.checkpoint.digest import file_digest
 from headrace.checkpoint.gguf import open_gguf
-from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub
+from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub, partial_entry
 from headrace.checkpoint.progress import NoProgress, Progress, directory_bytes
 from headrace.checkpoint.random_model import PREFIX, parse_random, write_random
 from headrace.checkpoint.safetensors import open_safetensors, weight_files
@@ -213,14 +213,14 @@ def remove(name: str) -> CachedModel:
         SourceError: the cache holds no model of that name.
     """
     entry = _entry(name)
+    partial = partial_entry(entry)
+    found = any(each.name == name for each in list_models())
+    if not found and not partial.exists():
+        raise _not_cached(name)
     with cache.entry_lock(entry):
-        found = next((each for each in list_models() if each.name == name), None)
-        partial = entry.with_name(f".{entry.name}.partial")
-        if found is None and not partial.exists():
-            raise _not_cached(name)
         freed = CachedModel(name, entry, directory_bytes(entry) + directory_bytes(partial))
-        for directory in (entry, partial):
-            cache.remove_directory(directory)
+        cache.remove_directory(entry)
+        cache.remove_directory(partial)
     return freed
 
 
