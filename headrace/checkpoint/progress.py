@@ -53,7 +53,8 @@ def bytes_landing(
 ) -> Generator[None]:
     """Report the growth of `directory` while another program or library downloads into it."""
     finished = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(progress, directory, finished), daemon=True)
+    arguments = (progress, directory, total_bytes, finished)
+    watcher = threading.Thread(target=_watch, args=arguments, daemon=True)
     with step(progress, label, total_bytes):
         watcher.start()
         try:
@@ -63,12 +64,16 @@ def bytes_landing(
             watcher.join()
 
 
-def _watch(progress: Progress, directory: Path, finished: threading.Event) -> None:
+def _watch(
+    progress: Progress, directory: Path, total_bytes: int | None, finished: threading.Event
+) -> None:
     seen = 0
     last = False
     while not last:
         last = finished.wait(POLL_SECONDS)
         size = directory_bytes(directory)
+        if total_bytes is not None:
+            size = min(size, total_bytes)  # a downloader may hold a file twice while it copies
         if size > seen:
             progress.advance(size - seen)
             seen = size

