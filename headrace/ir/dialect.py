@@ -12,12 +12,12 @@ from xdsl.printer import Printer
 
 from headrace.ir.mapping_ops import MAPPING_OPS
 from headrace.ir.model_ops import MODEL_OPS
-from headrace.ir.types import BufferAttr, CacheType, ShardAttr, TokenAttr, WeightType
+from headrace.ir.types import BufferAttr, CacheType, RunAttr, ShardAttr, TokenAttr, WeightType
 
 Step = Dialect(
     "step",
     [*MODEL_OPS, *MAPPING_OPS],
-    [WeightType, CacheType, ShardAttr, TokenAttr, BufferAttr],
+    [WeightType, CacheType, ShardAttr, TokenAttr, BufferAttr, RunAttr],
 )
 
 

@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     StringAttr,
     SymbolNameConstraint,
+    SymbolRefAttr,
 )
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.irdl import (
@@ -26,7 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from headrace.ir.literals import IntsAttr
 from headrace.ir.model_ops import YieldOp
-from headrace.ir.types import BufferAttr, ShardAttr, TokenAttr
+from headrace.ir.types import BufferAttr, RunAttr, ShardAttr, TokenAttr
 
 
 @irdl_op_definition
@@ -130,4 +131,40 @@ class StageOp(IRDLOperation):
             raise VerifyException("stage: one buffer a result")
 
 
-MAPPING_OPS = (LoopOp, StageOp)
+@irdl_op_definition
+class StreamOp(IRDLOperation):
+    """The weights that one worker reads in one stage: a part of the worker's linear stream.
+
+    `at` is the byte at which the stage's part starts in trip 0, `bytes` its length, `trip` the
+    distance to the same part of the next trip (0 outside of loops), `runs` its content in order.
+    """
+
+    name = "step.stream"
+
+    stage = prop_def(SymbolRefAttr)
+    worker = prop_def(IntsAttr)
+    at = prop_def(IntsAttr)
+    bytes = prop_def(IntsAttr)
+    trip = prop_def(IntsAttr)
+    runs = prop_def(ArrayAttr[RunAttr])
+
+    assembly_format = (
+        "$stage `worker` $worker `at` $at `bytes` $bytes `trip` $trip `runs` $runs attr-dict"
+    )
+
+    def __init__(
+        self, stage: str, worker: int, at: int, bytes: int, trip: int, runs: Sequence[RunAttr]
+    ) -> None:
+        super().__init__(
+            properties={
+                "stage": SymbolRefAttr(stage),
+                "worker": IntsAttr.of([worker]),
+                "at": IntsAttr.of([at]),
+                "bytes": IntsAttr.of([bytes]),
+                "trip": IntsAttr.of([trip]),
+                "runs": ArrayAttr(list(runs)),
+            }
+        )
+
+
+MAPPING_OPS = (LoopOp, StageOp, StreamOp)

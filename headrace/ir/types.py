@@ -192,3 +192,45 @@ class BufferAttr(ParametrizedAttribute):
     def verify(self) -> None:
         if self.storage.data not in STORAGES:
             raise VerifyException(f"unknown storage {self.storage.data!r}; one of {STORAGES}")
+
+
+@irdl_attr_definition
+class RunAttr(ParametrizedAttribute):
+    """A part of a stream: `#step.run<["gate", "up"], 32, 0, 24>`.
+
+    Units first .. last of some weights of one shape, in order; of each unit, `unit_rows` rows of
+    the first weight, then of the second, and so on. Each unit fills whole tiles.
+    """
+
+    name = "step.run"
+
+    weights: ArrayAttr[StringAttr] = param_def()
+    unit_rows: IntAttr = param_def()
+    first: IntAttr = param_def()
+    last: IntAttr = param_def()
+
+    @classmethod
+    def of(cls, weights: Sequence[str], unit_rows: int, first: int, last: int) -> RunAttr:
+        names = ArrayAttr([StringAttr(name) for name in weights])
+        return cls(names, IntAttr(unit_rows), IntAttr(first), IntAttr(last))
+
+    @property
+    def units(self) -> range:
+        return range(self.first.data, self.last.data)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            weights = parser.parse_comma_separated_list(
+                parser.Delimiter.SQUARE, lambda: StringAttr(parser.parse_str_literal())
+            )
+            numbers: list[IntAttr] = []
+            for _ in range(3):
+                parser.parse_punctuation(",")
+                numbers.append(IntAttr(parser.parse_integer()))
+            return ArrayAttr(weights), *numbers
+
+    def print_parameters(self, printer: Printer) -> None:
+        weights = ", ".join(f'"{name.data}"' for name in self.weights)
+        units = f"{self.first.data}, {self.last.data}"
+        printer.print_string(f"<[{weights}], {self.unit_rows.data}, {units}>")
