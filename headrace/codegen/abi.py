@@ -1,0 +1,86 @@
+"""The memory that the runtime and the native program share: one definition for both sides.
+
+The control block is an array of 64-bit words. Words that different threads write lie in different
+cache lines. All words are integers or addresses.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+#: Positions of one KV block.
+KV_BLOCK = 64
+
+#: Rows of logits that one step can give.
+MAX_OUTPUTS = 32
+
+#: Most candidate stop tokens of a schedule.
+MAX_STOPS = 64
+
+_LINE_WORDS = 8
+
+#: Words written by the host before it raises `epoch`.
+_SCHEDULE = (
+    "command",
+    "token_count",
+    "output_count",
+    "sampling",
+    "max_steps",
+    "stop_count",
+    "sweep_bytes",
+    "sweep_passes",
+    "tokens",
+    "positions",
+    "outputs",
+    "stops",
+    "ring",
+    "block_table",
+    "capacity",
+    "shared",
+    "cache",
+    "cache_sweep",
+    "vectors",
+    "rows",
+    "tables",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "seed",
+    "spins",
+)
+
+#: Words that stand alone in their lines because another thread polls them.
+_POLLED = ("epoch", "finished", "cancel", "ring_count", "go")
+
+_WORDS: dict[str, int] = {
+    **{name: index for index, name in enumerate(_SCHEDULE)},
+    **{name: 4 * _LINE_WORDS + index * _LINE_WORDS for index, name in enumerate(_POLLED)},
+}
+
+#: Words a worker: its counter, who sleeps on it, and (in lines of their own) its own addresses.
+WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "profile": 18}
+WORKER_STRIDE = 24
+WORKERS_AT = 4 * _LINE_WORDS + len(_POLLED) * _LINE_WORDS
+
+
+class Command(IntEnum):
+    """What the workers are asked to do when `epoch` rises."""
+
+    EXIT = 0
+    RUN = 1
+    SWEEP = 2
+
+
+def word(name: str) -> int:
+    """The index of a word of the control block."""
+    return _WORDS[name]
+
+
+def worker_word(worker: int, name: str) -> int:
+    return WORKERS_AT + worker * WORKER_STRIDE + WORKER_WORDS[name]
+
+
+def control_words(workers: int) -> int:
+    """The size of the control block in words."""
+    return WORKERS_AT + workers * WORKER_STRIDE

@@ -1,0 +1,87 @@
+"""A worker's frame: what every stage's code needs to know, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from headrace.codegen import abi
+from headrace.codegen.tile import I64, PTR, Emitter, Value
+
+_FIELDS = (
+    "control",
+    "worker",
+    "tokens",
+    "outputs",
+    "trip",
+    "sequence",
+    "stream",
+    "private",
+    "shared",
+    "cache",
+    "vectors",
+    "rows",
+    "tables",
+    "capacity",
+    "token_ids",
+    "positions",
+    "output_rows",
+    "block_table",
+    "prefetched",
+    "profile",
+    "mark",
+)
+_POINTERS = frozenset(
+    (
+        "control",
+        "stream",
+        "private",
+        "shared",
+        "cache",
+        "vectors",
+        "rows",
+        "tables",
+        "token_ids",
+        "positions",
+        "output_rows",
+        "block_table",
+        "prefetched",
+        "profile",
+    )
+)
+
+FRAME_BYTES = 8 * len(_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Access to a frame's fields from the code of a stage."""
+
+    e: Emitter
+    base: Value
+
+    def _type(self, name: str) -> ir.Type:
+        return PTR if name in _POINTERS else I64
+
+    def get(self, name: str) -> Value:
+        return self.e.load(self._place(name), self._type(name))
+
+    def set(self, name: str, value: Value) -> None:
+        self.e.store(value, self._place(name))
+
+    def _place(self, name: str) -> Value:
+        return self.e.offset(self.base, 8 * _FIELDS.index(name))
+
+    def control_place(self, name: str) -> Value:
+        """The address of a word of the control block."""
+        return self.e.offset(self.get("control"), 8 * abi.word(name))
+
+    def control_word(self, name: str, type: ir.Type = I64) -> Value:
+        return self.e.load(self.control_place(name), type)
+
+    def worker_place(self, name: str, worker: Value | int) -> Value:
+        """The address of a word that belongs to one worker."""
+        e = self.e
+        base = e.offset(self.get("control"), 8 * (abi.WORKERS_AT + abi.WORKER_WORDS[name]))
+        return e.offset(base, e.like(worker, I64) * (8 * abi.WORKER_STRIDE))
