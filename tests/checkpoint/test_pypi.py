@@ -13,7 +13,8 @@ import pytest
 from headrace.checkpoint import aliases
 from headrace.checkpoint.aliases import PackagedModel
 from headrace.checkpoint.digest import file_digest
-from headrace.checkpoint.source import list_models, resolve
+from headrace.checkpoint.source import resolve
+from headrace.checkpoint.store import list_models
 from headrace.errors import SourceError
 
 CONTENT = b"GGUF" + bytes(range(256)) * 4096

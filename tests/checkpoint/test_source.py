@@ -11,13 +11,8 @@ import pytest
 
 from headrace.checkpoint.digest import file_digest
 from headrace.checkpoint.safetensors import SINGLE
-from headrace.checkpoint.source import (
-    fingerprint,
-    list_models,
-    open_checkpoint,
-    remove,
-    resolve,
-)
+from headrace.checkpoint.source import fingerprint, open_checkpoint, resolve
+from headrace.checkpoint.store import list_models, remove
 from headrace.errors import SourceError
 
 TINY = "random:tiny-llama@q4_0"
