@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
+    ShapedType,
     StringAttr,
     SymbolNameConstraint,
     SymbolRefAttr,
@@ -55,7 +56,7 @@ def ids_type() -> TensorType[Attribute]:
 
 def features_of(value: SSAValue) -> tuple[int, ...]:
     """The dimensions of a value behind its token dimension."""
-    if not isinstance(value.type, TensorType):
+    if not isinstance(value.type, ShapedType):
         raise VerifyException(f"expected a tensor, got {value.type}")
     return value.type.get_shape()[1:]
 

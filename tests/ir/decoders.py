@@ -155,7 +155,7 @@ class _Body:
             out = self.norm(out, weight("post_norm"))
         return self.add(x, out)
 
-    def _attention(self, x: SSAValue, layers: Sequence[int], weight) -> SSAValue:  # noqa: ANN001
+    def _attention(self, x: SSAValue, layers: Sequence[int], weight) -> SSAValue:
         d = self.decoder
         _, positions, sequences, _ = self.program.args
         normed = self.norm(x, weight("attention_norm"))

@@ -30,7 +30,10 @@ def rope(x: Floats, positions: Ints, frequencies: Floats, scale: float) -> Float
     cosine = np.cos(wide).astype(np.float32) * np.float32(scale)
     sine = np.sin(wide).astype(np.float32) * np.float32(scale)
     low, high = np.split(x, 2, axis=-1)
-    return np.concatenate([low * cosine - high * sine, high * cosine + low * sine], axis=-1)
+    turned = np.empty_like(x)
+    turned[..., : x.shape[-1] // 2] = low * cosine - high * sine
+    turned[..., x.shape[-1] // 2 :] = high * cosine + low * sine
+    return turned
 
 
 def linear(x: Floats, weight: Floats, bias: Floats | None) -> Floats:

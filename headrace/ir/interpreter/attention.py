@@ -31,6 +31,15 @@ class Partial:
             np.zeros((tokens, heads, value_head), np.float32),
         )
 
+    def packed(self) -> Floats:
+        """[T, heads, 2 + value head]: largest, total and output in one array."""
+        ends = np.stack([self.largest, self.total], axis=-1)
+        return np.concatenate([ends, self.output], axis=-1)
+
+    @classmethod
+    def unpacked(cls, packed: Floats) -> Partial:
+        return cls(packed[..., 0], packed[..., 1], packed[..., 2:])
+
 
 def attend(query: Floats, keys: Floats, values: Floats, scale: float) -> tuple[Floats, ...]:
     """One token's (largest, total, output) over at least one entry.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
@@ -12,18 +13,26 @@ from headrace.ir.interpreter.arrays import Floats, Ints
 from headrace.ir.interpreter.evaluator import Evaluator, Value, bind_inputs
 from headrace.ir.interpreter.inputs import StepInputs
 from headrace.ir.interpreter.kv import KVCache
+from headrace.ir.interpreter.mapped import Team
 from headrace.ir.interpreter.model import Model
+from headrace.ir.interpreter.schedule import is_mapped
 from headrace.ir.interpreter.sequential import run_block
 
 
 class Interpreter:
     """Runs the program of a module in float32.
 
+    A mapped program (every stage sharded, every result with its buffer) is run by simulated
+    workers in a random order that its token edges allow. They share buffers that start as NaN,
+    see and write only what the shards give them, and every access across workers is checked with
+    vector clocks. Any other program is run as it is written; stages are then plain regions.
+
     Args:
         module: a verified module with one `step.program`, at any level.
         weights: the array of a weight by its name, of the declared shape; asked for at each use.
         quantise_activations: also round what the program keeps in fewer bits than float32: the
             inputs of products with `activation "q8"`, and KV entries of `format "f16"`.
+        seed: chooses the order of the simulated workers.
     """
 
     def __init__(
@@ -32,10 +41,13 @@ class Interpreter:
         weights: Callable[[str], Floats],
         *,
         quantise_activations: bool = False,
+        seed: int = 0,
     ) -> None:
         self._model = Model.of(module, weights)
         self._cache = KVCache()
         self._quantise_activations = quantise_activations
+        self._order = random.Random(seed)
+        self._is_mapped = is_mapped(self._model.program)
 
     def step(
         self, tokens: ArrayLike, positions: ArrayLike, sequences: ArrayLike, outputs: ArrayLike
@@ -51,14 +63,18 @@ class Interpreter:
 
         Raises:
             RequestError, ContextLengthError: the arguments are out of their range.
-            ProgramError: the program breaks a rule of the dialect.
+            ProgramError: the program breaks a rule of the dialect; where it is mapped, also an
+                access across workers that no token edge orders.
         """
         context = self._model.program.context_length
         inputs = StepInputs.of(tokens, positions, sequences, outputs, context)
         return _logits_and_next(self._run(inputs))
 
     def _run(self, inputs: StepInputs) -> Sequence[Value]:
-        evaluator = Evaluator(self._model, self._cache, self._quantise_activations)
+        shared = self._model, self._cache, self._quantise_activations
+        if self._is_mapped:
+            return Team(*shared, inputs, self._order).run()
+        evaluator = Evaluator(*shared)
         bind_inputs(evaluator, inputs)
         return run_block(evaluator, self._model.program.block)
 

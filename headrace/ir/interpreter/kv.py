@@ -73,16 +73,38 @@ class KVCache:
         `own_keys` and `own_values` are one truth a KV head.
         """
         for token, (sequence, position) in enumerate(zip(sequences, positions, strict=True)):
-            entries = self._reserve(layer, int(sequence), int(position), keys, values)
+            entries = self._reserve(
+                layer, int(sequence), int(position), keys.shape[1:], values.shape[1:]
+            )
             entries.keys[position, own_keys] = keys[token, own_keys]
             entries.values[position, own_values] = values[token, own_values]
             entries.present[position] = True
 
+    def poison(
+        self,
+        layer: int,
+        sequences: Ints,
+        positions: Ints,
+        key_features: tuple[int, ...],
+        value_features: tuple[int, ...],
+    ) -> None:
+        """Make the entries of a step's tokens present and NaN, until they are appended."""
+        for sequence, position in zip(sequences.tolist(), positions.tolist(), strict=True):
+            entries = self._reserve(layer, sequence, position, key_features, value_features)
+            entries.keys[position] = np.nan
+            entries.values[position] = np.nan
+            entries.present[position] = True
+
     def _reserve(
-        self, layer: int, sequence: int, position: int, keys: Floats, values: Floats
+        self,
+        layer: int,
+        sequence: int,
+        position: int,
+        key_features: tuple[int, ...],
+        value_features: tuple[int, ...],
     ) -> Entries:
         place = (layer, sequence)
         if place not in self.entries:
-            self.entries[place] = Entries.empty(keys.shape[1:], values.shape[1:])
+            self.entries[place] = Entries.empty(key_features, value_features)
         self.entries[place].reserve(position + 1)
         return self.entries[place]

@@ -1,0 +1,122 @@
+"""Which elements of a stage's values a worker computes, reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from xdsl.ir import Operation, SSAValue
+
+from headrace.errors import ProgramError
+from headrace.ir.interpreter.memory import Mask
+from headrace.ir.mapping_ops import StageOp
+from headrace.ir.model_ops import AppendOp, LinearOp, MapOp, ReshapeOp, features_of
+from headrace.ir.stages import access, readers, row_ranges, segments, sources, stage_name, stage_ops
+from headrace.ir.types import Shard
+
+#: Tokens of one item of attention's work, when a step has several.
+TOKEN_BLOCK = 16
+
+
+def shard_of(stage: StageOp) -> Shard:
+    if stage.shard is None:
+        raise ProgramError("the stage has no shard", where=f"stage @{stage_name(stage)}")
+    return stage.shard.data
+
+
+def producers(stage: StageOp, workers: int) -> tuple[int, ...]:
+    """The workers whose signal others wait for: those that write what others read."""
+    shard = shard_of(stage)
+    match shard.axis:
+        case "rows":
+            return tuple(w for w in range(workers) if shard.bounds[w] < shard.bounds[w + 1])
+        case "one":
+            return (0,)
+        case "all":
+            return ()
+        case _:
+            return tuple(range(workers))
+
+
+def feature_masks(stage: StageOp, worker: int) -> dict[SSAValue, Mask]:
+    """The features that a worker owns of every value of a row-sharded stage's products and
+    epilogue."""
+    rows = {
+        linear: row_ranges(stage, segment)[worker]
+        for segment in segments(stage)
+        for linear in segment.linears
+    }
+    owned, masks = sources(stage), dict[SSAValue, Mask]()
+    for op in stage_ops(stage):
+        if op.results[0] in owned and not isinstance(op, AppendOp):
+            masks[op.results[0]] = _result_mask(op, masks, rows)
+    return masks
+
+
+def _result_mask(
+    op: Operation, masks: Mapping[SSAValue, Mask], rows: Mapping[LinearOp, range]
+) -> Mask:
+    features = features_of(op.results[0])
+    match op:
+        case LinearOp():
+            index = np.arange(features[0])
+            return (index >= rows[op].start) & (index < rows[op].stop)
+        case ReshapeOp():
+            return masks[op.input].reshape(features)
+        case MapOp():
+            mask = np.ones(features, np.bool_)
+            for value in op.inputs:
+                mask &= masks.get(value, mask)
+            return mask
+        case _:  # norm of heads, rope: a head whole or not at all
+            whole = masks[op.operands[0]].all(axis=-1, keepdims=True)
+            return np.broadcast_to(whole, features)
+
+
+def own_heads(masks: Mapping[SSAValue, Mask], value: SSAValue) -> Mask:
+    """The heads of `[T, heads, head]` keys or values that a worker appends."""
+    heads, head = features_of(value)
+    return masks.get(value, np.ones((heads, head), np.bool_)).all(axis=-1)
+
+
+def read_mask(
+    stage: StageOp, value: SSAValue, masks: Mapping[SSAValue, Mask], shape: tuple[int, ...]
+) -> Mask:
+    """The elements of an outer value that a worker may see."""
+    if shard_of(stage).axis != "rows" or access(stage, value) == "all":
+        return np.ones(shape, np.bool_)
+    own = [masks[op.results[0]] for op in readers(stage, value)]
+    return np.broadcast_to(np.any(own, axis=0), shape)
+
+
+def write_mask(
+    stage: StageOp,
+    value: SSAValue,
+    masks: Mapping[SSAValue, Mask],
+    shape: tuple[int, ...],
+    worker: int,
+    workers: int,
+) -> Mask:
+    """The elements of a yielded value that a worker writes."""
+    mask = np.ones(shape, np.bool_)
+    match shard_of(stage).axis:
+        case "rows":
+            return mask & masks[value] if value in masks else mask
+        case "tokens":
+            mask[np.arange(shape[0]) % workers != worker] = False
+        case "one":
+            mask[:] = worker == 0
+        case _:
+            pass
+    return mask
+
+
+def attention_items(
+    tokens: int, kv_heads: int, worker: int, workers: int
+) -> list[tuple[int, range]]:
+    """A worker's (KV head, tokens) of a step with several tokens: items dealt round-robin."""
+    blocks = [
+        range(first, min(first + TOKEN_BLOCK, tokens)) for first in range(0, tokens, TOKEN_BLOCK)
+    ]
+    items = [(head, block) for head in range(kv_heads) for block in blocks]
+    return items[worker::workers]

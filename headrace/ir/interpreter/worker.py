@@ -1,0 +1,249 @@
+"""One simulated worker of a mapped program: it sees and writes only what is its own to touch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from headrace.errors import ProgramError
+from headrace.ir.interpreter import attention, handles, ownership
+from headrace.ir.interpreter.arrays import Array, Floats
+from headrace.ir.interpreter.clocks import Execution
+from headrace.ir.interpreter.evaluator import Evaluator, Value
+from headrace.ir.interpreter.handles import Handle
+from headrace.ir.interpreter.inputs import StepInputs
+from headrace.ir.interpreter.kv import KVCache
+from headrace.ir.interpreter.memory import Accessor, Instance, Mask, Memory, Place
+from headrace.ir.interpreter.model import Model, per_trip
+from headrace.ir.interpreter.schedule import Schedule
+from headrace.ir.mapping_ops import LoopOp, StageOp
+from headrace.ir.model_ops import AppendOp, AttentionOp, LinearOp, YieldOp, features_of
+from headrace.ir.stages import outer_values, stage_name
+from headrace.ir.types import CacheType
+
+#: What a worker waits for before it goes on; nothing, where others may simply come between.
+Waits: TypeAlias = Sequence[Execution]
+
+
+class Worker(Evaluator):
+    """Runs a mapped program's stages in order, as a coroutine that yields what it waits for."""
+
+    def __init__(
+        self,
+        index: int,
+        model: Model,
+        cache: KVCache,
+        quantise_activations: bool,
+        schedule: Schedule,
+        memory: Memory,
+        inputs: StepInputs,
+    ) -> None:
+        super().__init__(model, cache, quantise_activations)
+        self.index = index
+        self.schedule = schedule
+        self.memory = memory
+        self.inputs = inputs
+        self.handles: dict[SSAValue, Handle] = {}
+        self.masks: dict[SSAValue, Mask] = {}
+        self.by = Accessor(index, Execution("", 0))
+
+    def run(self) -> Generator[Waits]:
+        """Run the whole program."""
+        for op in self.model.program.block.ops:
+            if isinstance(op, StageOp):
+                yield from self._run_stage(op)
+            elif isinstance(op, LoopOp):
+                yield from self._run_loop(op)
+
+    def _run_loop(self, loop: LoopOp) -> Iterator[Waits]:
+        carried = [self.handles[value] for value in loop.inits]
+        for trip in range(loop.trip_count):
+            self.trip = trip
+            self.handles.update(zip(loop.block.args, carried, strict=True))
+            for op in loop.block.ops:
+                if isinstance(op, StageOp):
+                    yield from self._run_stage(op)
+                elif isinstance(op, YieldOp):
+                    carried = [self.handles[value] for value in op.values]
+        self.trip = 0
+        self.handles.update(zip(loop.results, carried, strict=True))
+
+    def _run_stage(self, stage: StageOp) -> Iterator[Waits]:
+        execution = Execution(stage_name(stage), self.trip)
+        self.by = Accessor(self.index, execution)
+        yield self.schedule.waits(stage, self.trip)
+        self._name_results(stage, execution)
+        if self._takes_part(stage):
+            is_rows = ownership.shard_of(stage).axis == "rows"
+            self.masks = ownership.feature_masks(stage, self.index) if is_rows else {}
+            for value in outer_values(stage):
+                self._read(stage, value)
+            yield ()
+            self._compute(stage)
+            self._write(stage)
+        self.memory.clocks.signal(execution, self.index)
+
+    def _takes_part(self, stage: StageOp) -> bool:
+        """Whether there is anything for this worker to write."""
+        axis = ownership.shard_of(stage).axis
+        is_copied = any(place.storage.data == "private" for place in stage.buffers or ())
+        workers = ownership.producers(stage, self.schedule.workers)
+        return axis == "all" or is_copied or self.index in workers
+
+    def _name_results(self, stage: StageOp, execution: Execution) -> None:
+        for number, (result, inner) in enumerate(zip(stage.results, stage.yielded, strict=True)):
+            instance = Instance(execution, number)
+            place = self._place(stage, number)
+            rows = handles.row_count(inner, self.inputs)
+            if isinstance(inner.type, CacheType):
+                self.handles[result] = Handle(instance, place, (self._layer(inner),))
+                continue
+            behind = handles.attention_behind(inner) if place.storage == "partial" else None
+            self.handles[result] = Handle(
+                instance,
+                place,
+                (rows, *features_of(inner)),
+                handles.is_float(inner),
+                () if behind is None else handles.partial_shape(behind, rows),
+            )
+
+    def _place(self, stage: StageOp, number: int) -> Place:
+        assert stage.buffers is not None
+        buffer = stage.buffers.data[number]
+        storage = buffer.storage.data
+        if (storage == "partial") != (ownership.shard_of(stage).axis == "context"):
+            raise ProgramError(
+                "partial storage and a shard over the context belong together", where=str(self.by)
+            )
+        owner = self.index if storage in ("private", "partial") else -1
+        return Place(storage, buffer.slot.data, owner)
+
+    def _layer(self, cache: SSAValue) -> int:
+        append = cache.owner
+        assert isinstance(append, AppendOp)
+        return per_trip(append.layers.data, self.trip)
+
+    def _read(self, stage: StageOp, value: SSAValue) -> None:
+        handle = self.handles.get(value)
+        if handle is None:  # an argument of the program
+            return
+        if handle.place.storage == "cache":
+            self.values[value] = handle.layer
+        elif handle.place.storage == "partial":
+            self.values[value] = self._read_partial(handle)
+        else:
+            mask = ownership.read_mask(stage, value, self.masks, handle.shape).ravel()
+            flat = self.memory.read(self.by, handle.place, handle.instance, mask)
+            self.values[value] = handle.array(flat)
+
+    def _read_partial(self, handle: Handle) -> Floats:
+        shape = handle.partial_shape
+        mask = np.ones(int(np.prod(shape)), np.bool_)
+        parts = list[attention.Partial]()
+        for owner in range(self.schedule.workers):
+            place = Place(handle.place.storage, handle.place.slot, owner)
+            flat = self.memory.read(self.by, place, handle.instance, mask)
+            parts.append(attention.Partial.unpacked(flat.astype(np.float32).reshape(shape)))
+        with np.errstate(all="ignore"):
+            return attention.merge(parts).reshape(handle.shape)
+
+    def _compute(self, stage: StageOp) -> None:
+        for op in stage.block.ops:
+            if isinstance(op, YieldOp):
+                return
+            self.evaluate(op)
+            if isinstance(op, AttentionOp) and ownership.shard_of(stage).axis == "context":
+                return  # views of a partial result are taken by its reader
+
+    def _write(self, stage: StageOp) -> None:
+        for result, inner in zip(stage.results, stage.yielded, strict=True):
+            handle = self.handles[result]
+            if handle.place.storage == "cache":
+                continue  # written by the append
+            if handle.place.storage == "partial":
+                inner = handles.attention_behind(inner).result
+            self._write_result(stage, handle, inner)
+
+    def _write_result(self, stage: StageOp, handle: Handle, inner: SSAValue) -> None:
+        array = self.array(inner)
+        mask = ownership.write_mask(
+            stage, inner, self.masks, array.shape, self.index, self.schedule.workers
+        )
+        if np.isnan(array[mask]).any():
+            raise ProgramError(
+                f"{handle.instance} is not a number where the worker owns it: computed from rows"
+                " that are another's, or from weights that are not numbers",
+                where=str(self.by),
+            )
+        flat = array.astype(np.float64).ravel()
+        self.memory.write(self.by, handle.place, handle.instance, flat, mask.ravel())
+
+    def linear(self, op: LinearOp) -> Floats:
+        """The worker's own rows of a product; the others are NaN."""
+        weight = self.array(op.weight)
+        own = self.masks.get(op.result, np.ones(len(weight), np.bool_))
+        result = np.full((len(self.array(op.input)), len(weight)), np.nan, np.float32)
+        result[:, own] = self.product_input(op) @ weight[own].T
+        return result + self.array(op.bias[0]) if op.bias else result
+
+    def append(self, op: AppendOp) -> int:
+        keys, values = (ownership.own_heads(self.masks, each) for each in (op.key, op.value))
+        instance = Instance(self.by.execution, -1)
+        layer = self._layer(op.cache)
+        for kind, own in (("keys", keys), ("values", values)):
+            mask = np.broadcast_to(own, (len(self.inputs.tokens), len(own))).ravel()
+            touched = np.zeros(len(mask))
+            self.memory.write(self.by, Place(kind, layer), instance, touched, mask)
+        return self.append_heads(op, keys, values)
+
+    def attention(self, op: AttentionOp) -> Array:
+        """The worker's share, packed; the whole where the stage is not sharded by context."""
+        stage = op.parent_op()
+        assert isinstance(stage, StageOp)
+        heads, value_head = features_of(op.result)
+        partial = attention.Partial.empty(len(self.inputs.tokens), heads, value_head)
+        is_shared = ownership.shard_of(stage).axis == "context"
+        for token, visible, kv_heads in self._share(op) if is_shared else self._whole(op):
+            self._read_entries(op, token, visible, kv_heads)
+            self.attend(op, token, visible, partial, kv_heads)
+        return partial.packed() if is_shared else attention.merge([partial])
+
+    def _whole(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
+        for token in range(len(self.inputs.tokens)):
+            yield token, self.visible(op, token), slice(None)
+
+    def _share(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
+        """The (token, positions, KV heads) of the worker."""
+        tokens, workers = len(self.inputs.tokens), self.schedule.workers
+        if tokens == 1:
+            yield 0, np.array_split(self.visible(op, 0), workers)[self.index], slice(None)
+            return
+        kv_heads = self._kv_heads(op)
+        for head, block in ownership.attention_items(tokens, kv_heads, self.index, workers):
+            for token in block:
+                yield token, self.visible(op, token), slice(head, head + 1)
+
+    def _kv_heads(self, op: AttentionOp) -> int:
+        entries = self.cache.of(self.layer_of(op), int(self.inputs.sequences[0]))
+        assert entries is not None
+        return entries.keys.shape[1]
+
+    def _read_entries(self, op: AttentionOp, token: int, visible: Array, heads: slice) -> None:
+        """Check the reads of entries that this step appends."""
+        rows = handles.token_rows(self.inputs, int(self.inputs.sequences[token]), visible)
+        mask = np.zeros((len(self.inputs.tokens), self._kv_heads(op)), np.bool_)
+        mask[rows, heads] = True
+        handle = self.handles[op.cache]
+        instance = Instance(handle.instance.execution, -1)
+        for kind in ("keys", "values"):
+            self.memory.read(self.by, Place(kind, handle.layer), instance, mask.ravel())
+
+
+def outcome(worker: Worker, value: SSAValue) -> Value:
+    """A result of the program, when every worker has ended."""
+    handle = worker.handles[value]
+    size = int(np.prod(handle.shape))
+    return handle.array(worker.memory.final(handle.place, handle.instance, size))
