@@ -165,20 +165,25 @@ def _segment(
             "linears with different numbers of rows meet in one map",
             where=f"stage @{stage_name(stage)}",
         )
-    unit_rows = _unit_rows(rows, _head(linears, owned))
+    unit_rows = _unit_rows(rows, max(_heads(linears, owned), default=None))
     return Segment(linears, unit_rows, -(-rows // unit_rows))
 
 
-def _head(linears: tuple[LinearOp, ...], owned: dict[SSAValue, frozenset[LinearOp]]) -> int | None:
-    """Rows that belong together because the result is reshaped to heads, or None."""
-    heads = [
+def row_heads(stage: StageOp, linears: tuple[LinearOp, ...]) -> frozenset[int]:
+    """The sizes of the heads to which results of these linears are reshaped, in rows."""
+    return _heads(linears, sources(stage))
+
+
+def _heads(
+    linears: tuple[LinearOp, ...], owned: dict[SSAValue, frozenset[LinearOp]]
+) -> frozenset[int]:
+    return frozenset(
         features_of(value)[1]
         for value, origin in owned.items()
         if origin.intersection(linears)
         and isinstance(value.owner, ReshapeOp)
         and len(features_of(value)) == 2
-    ]
-    return max(heads, default=None)
+    )
 
 
 def _unit_rows(rows: int, head: int | None) -> int:

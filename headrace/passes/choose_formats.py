@@ -1,0 +1,109 @@
+"""choose-formats: how weights, activations at products, and KV entries are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+
+from headrace.errors import ProgramError
+from headrace.ir.model_ops import AppendOp, LinearOp, WeightOp
+from headrace.ir.types import WeightType
+from headrace.passes.programs import program_of
+
+PLAIN = ("f32", "f16", "bf16")
+QUANTISED = ("q4_0", "q4_1", "q8_0")
+CHOICES = ("auto", "f32", "bf16")
+
+#: Features that share one scale, in weights and activations alike.
+QUANTISED_BLOCK = 32
+
+
+@dataclass(frozen=True)
+class ChooseFormatsPass(ModulePass):
+    """Choose a storage format for each weight, each product's input, and the KV cache.
+
+    weights: "auto" keeps what is stored; "f32" or "bf16" is taken for all matrices.
+
+    Before: weights have the formats in which the checkpoint stores them.
+    After: matrices have the chosen format, vectors (norms, biases) f32. `activation` of a linear
+        is "q8" where its weight is quantised, else "f32". `format` of an append is "f32" where
+        every matrix is, else "f16".
+    Leaves alone: the operators and their order.
+
+    Raises:
+        ProgramError: an unknown choice or format; a quantised weight whose rows are no whole
+            number of blocks.
+    """
+
+    name = "choose-formats"
+
+    weights: str = "auto"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.weights not in CHOICES:
+            raise ProgramError(
+                f"there is no choice of weights '{self.weights}'",
+                where="choose-formats",
+                hint=f"one of {', '.join(CHOICES)}",
+            )
+        program = program_of(op)
+        weights = [each for each in program.walk() if isinstance(each, WeightOp)]
+        for weight in weights:
+            _set_format(weight, _chosen(weight, self.weights))
+        entries = _entry_format(weights)
+        for each in program.walk():
+            if isinstance(each, LinearOp):
+                each.activation = StringAttr(_activation(each.weight))
+            elif isinstance(each, AppendOp):
+                each.format = StringAttr(entries)
+
+
+def _weight_type(value: SSAValue) -> WeightType:
+    assert isinstance(value.type, WeightType)
+    return value.type
+
+
+def _is_matrix(weight: WeightOp) -> bool:
+    return len(_weight_type(weight.result).shape) >= 2
+
+
+def _chosen(weight: WeightOp, choice: str) -> str:
+    stored = _weight_type(weight.result)
+    format = stored.format.data
+    if format not in PLAIN + QUANTISED:
+        raise ProgramError(
+            f"there is no weight format '{format}'",
+            where=f"weight {weight.weight_name.data!r}",
+            hint=f"one of {', '.join(PLAIN + QUANTISED)}",
+        )
+    if not _is_matrix(weight):
+        return "f32"
+    chosen = format if choice == "auto" else choice
+    if chosen in QUANTISED and stored.shape[-1] % QUANTISED_BLOCK:
+        raise ProgramError(
+            f"rows of {stored.shape[-1]} values are no whole number of {chosen} blocks",
+            where=f"weight {weight.weight_name.data!r}",
+            hint="choose weights=f32 or weights=bf16",
+        )
+    return chosen
+
+
+def _set_format(weight: WeightOp, format: str) -> None:
+    old = _weight_type(weight.result)
+    if old.format.data != format:
+        Rewriter.replace_value_with_new_type(weight.result, WeightType.of(old.shape, format))
+
+
+def _activation(weight: SSAValue) -> str:
+    return "q8" if _weight_type(weight).format.data in QUANTISED else "f32"
+
+
+def _entry_format(weights: Sequence[WeightOp]) -> str:
+    matrices = (_weight_type(each.result) for each in weights if _is_matrix(each))
+    return "f32" if all(each.format.data == "f32" for each in matrices) else "f16"

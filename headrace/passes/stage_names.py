@@ -1,0 +1,49 @@
+"""Names of stages, in the field's terms, from what they compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from xdsl.ir import Operation
+
+from headrace.ir.mapping_ops import StageOp
+from headrace.ir.model_ops import AppendOp, LinearOp, ReturnOp, SampleOp
+from headrace.ir.stages import outer_values, segments, stage_kind, stage_ops, storage
+
+
+def stage_names(stages: Sequence[StageOp]) -> Iterator[tuple[StageOp, str]]:
+    """Each stage with its name; the second of a kind gets `_2`, the third `_3`."""
+    counts: Counter[str] = Counter()
+    for stage in stages:
+        name = _kind_name(stage)
+        counts[name] += 1
+        yield stage, name if counts[name] == 1 else f"{name}_{counts[name]}"
+
+
+def _kind_name(stage: StageOp) -> str:
+    names = {"embedding": "embed", "attention": "attention", "sample": "sample", "rowwise": "merge"}
+    return names.get(stage_kind(stage)) or _product_name(stage)
+
+
+def _product_name(stage: StageOp) -> str:
+    if any(isinstance(op, AppendOp) for op in stage_ops(stage)):
+        return "qkv"
+    if any(isinstance(user, SampleOp | ReturnOp) for user in _users(stage)):
+        return "head"
+    if any(storage(value) == "partial" for value in outer_values(stage)):
+        return "out"
+    if any(len(segment.linears) > 1 for segment in segments(stage)):
+        return "gate_up"
+    return "down" if _follows_product(stage) else "up"
+
+
+def _users(stage: StageOp) -> Iterator[Operation]:
+    return (use.operation for result in stage.results_ for use in result.uses)
+
+
+def _follows_product(stage: StageOp) -> bool:
+    """Whether the product's input is another product's result as it is."""
+    linear = next(op for op in stage_ops(stage) if isinstance(op, LinearOp))
+    producer = linear.input.owner
+    return isinstance(producer, StageOp) and stage_kind(producer) == "product"
