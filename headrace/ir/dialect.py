@@ -21,11 +21,16 @@ Step = Dialect(
 )
 
 
+def load_dialects(context: Context) -> None:
+    """Load the dialects that programs are made of."""
+    for dialect in (Builtin, Arith, Math, Step):
+        context.load_dialect(dialect)
+
+
 def step_context() -> Context:
     """A context with the dialects that programs are made of."""
     context = Context()
-    for dialect in (Builtin, Arith, Math, Step):
-        context.load_dialect(dialect)
+    load_dialects(context)
     return context
 
 

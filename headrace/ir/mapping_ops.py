@@ -26,7 +26,7 @@ from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from headrace.ir.literals import IntsAttr
-from headrace.ir.model_ops import YieldOp
+from headrace.ir.model_ops import YieldOp, entries_per_trip
 from headrace.ir.types import BufferAttr, RunAttr, ShardAttr, TokenAttr
 
 
@@ -67,6 +67,7 @@ class LoopOp(IRDLOperation):
         return self.body.block
 
     def verify_(self) -> None:
+        self._verify_trips()
         carried = [value.type for value in self.inits]
         last = self.block.last_op
         if not isinstance(last, YieldOp):
@@ -78,8 +79,16 @@ class LoopOp(IRDLOperation):
             == [result.type for result in self.results_]
         ):
             raise VerifyException("loop: inits, arguments, yields and results must agree in type")
-        if self.trip_count < 1:
+
+    def _verify_trips(self) -> None:
+        if len(self.trips.data) != 1 or self.trip_count < 1:
             raise VerifyException("loop: at least one trip")
+        for op in self.body.walk():
+            entries = entries_per_trip(op)
+            if entries not in (1, self.trip_count):
+                raise VerifyException(
+                    f"loop: {op.name} has {entries} entries for {self.trip_count} trips"
+                )
 
 
 @irdl_op_definition

@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
     f32,
     i32,
 )
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     AnyAttr,
     IRDLOperation,
@@ -67,9 +67,43 @@ def weight_shape(value: SSAValue) -> tuple[int, ...]:
     return value.type.shape
 
 
+def matrix_shape(value: SSAValue) -> tuple[int, int]:
+    """Rows and columns of a weight that has both."""
+    match weight_shape(value):
+        case (rows, columns):
+            return rows, columns
+        case shape:
+            raise VerifyException(f"expected a weight [rows, columns], got {list(shape)}")
+
+
+def entries_per_trip(op: Operation) -> int:
+    """Entries of an operator's attribute that may differ from trip to trip; 1 without one."""
+    match op:
+        case WeightOp():
+            return len(op.names())
+        case AppendOp():
+            return len(op.layers.data)
+        case AttentionOp():
+            return len(op.windows.data)
+        case RopeOp():
+            return len(op.tables)
+        case _:
+            return 1
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise VerifyException(message)
+
+
+def _require_one(name: str, *attributes: RealsAttr | IntsAttr) -> None:
+    if any(len(attribute.data) != 1 for attribute in attributes):
+        raise VerifyException(f"{name}: expected one number")
+
+
+def _require_format(name: str, format: StringAttr | None, known: tuple[str, ...]) -> None:
+    if format is not None and format.data not in known:
+        raise VerifyException(f"{name}: unknown format {format.data!r}; one of {known}")
 
 
 @irdl_op_definition
@@ -93,6 +127,9 @@ class FrequenciesOp(IRDLOperation):
                 "scale": RealsAttr.of([scale]),
             }
         )
+
+    def verify_(self) -> None:
+        _require_one("frequencies: scale", self.scale)
 
 
 @irdl_op_definition
@@ -150,11 +187,11 @@ class EmbeddingOp(IRDLOperation):
     )
 
     def __init__(self, tokens: SSAValue, table: SSAValue) -> None:
-        super().__init__(operands=[tokens, table], result_types=[tokens_of(weight_shape(table)[1])])
+        super().__init__(operands=[tokens, table], result_types=[tokens_of(matrix_shape(table)[1])])
 
     def verify_(self) -> None:
         _require(
-            features_of(self.result) == weight_shape(self.table)[1:],
+            features_of(self.result) == matrix_shape(self.table)[1:],
             "embedding: the result's features are the table's columns",
         )
 
@@ -188,13 +225,14 @@ class LinearOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        rows, cols = weight_shape(self.weight)
+        rows, cols = matrix_shape(self.weight)
         _require(features_of(self.input) == (cols,), f"linear: the input needs {cols} features")
         _require(features_of(self.result) == (rows,), f"linear: the result has {rows} features")
         _require(
             all(weight_shape(bias) == (rows,) for bias in self.bias) and len(self.bias) <= 1,
             f"linear: at most one bias, of {rows} entries",
         )
+        _require_format("linear: activation", self.activation, ("f32", "q8"))
 
 
 @irdl_op_definition
@@ -231,6 +269,7 @@ class NormOp(IRDLOperation):
 
     def verify_(self) -> None:
         _require(self.input.type == self.result.type, "norm: input and result have one type")
+        _require_one("norm: epsilon and offset", self.epsilon, self.offset)
         _require(
             features_of(self.input)[-1:] == weight_shape(self.weight),
             "norm: the weight has one entry a normalised feature",
@@ -349,6 +388,7 @@ class AppendOp(IRDLOperation):
             len(key) == 2 and len(value) == 2 and key[0] == value[0],
             "append: keys and values are [T, kv heads, head], with the same heads",
         )
+        _require_format("append", self.format, ("f32", "f16"))
 
 
 @irdl_op_definition
@@ -400,6 +440,7 @@ class AttentionOp(IRDLOperation):
             len(query) == 2 and len(result) == 2 and query[0] == result[0],
             "attention: query and result are [T, heads, head]",
         )
+        _require_one("attention: scale", self.scale)
 
 
 @irdl_op_definition
@@ -457,6 +498,9 @@ class SelectOp(IRDLOperation):
     def __init__(self, input: SSAValue, outputs: SSAValue) -> None:
         super().__init__(operands=[input, outputs], result_types=[input.type])
 
+    def verify_(self) -> None:
+        _require(self.input.type == self.result.type, "select: input and result have one type")
+
 
 @irdl_op_definition
 class SampleOp(IRDLOperation):
@@ -474,6 +518,10 @@ class SampleOp(IRDLOperation):
 
     def __init__(self, logits: SSAValue) -> None:
         super().__init__(operands=[logits], result_types=[ids_type()])
+
+    def verify_(self) -> None:
+        _require(len(features_of(self.logits)) == 1, "sample: the logits are [T, vocabulary]")
+        _require(self.result.type == ids_type(), "sample: the result is tensor<?xi32>")
 
 
 @irdl_op_definition
@@ -565,6 +613,7 @@ class ProgramOp(IRDLOperation):
             "program: the arguments are tokens, positions, sequences and outputs (tensor<?xi32>)",
         )
         _require(isinstance(self.block.last_op, ReturnOp), "program: the body ends in step.return")
+        _require_one("program: context", self.context)
 
 
 MODEL_OPS = (

@@ -13,7 +13,7 @@ from xdsl.utils.exceptions import DiagnosticException, ParseError
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from headrace import passes
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, RequestError
 from headrace.ir.dialect import load_dialects
 
 
@@ -37,6 +37,13 @@ class HeadraceOpt(xDSLOptMain):
     def register_all_passes(self) -> None:
         for each in pass_types():
             self.register_pass(each.name, _always(each))
+
+    def setup_pipeline(self) -> None:
+        try:
+            super().setup_pipeline()
+        except ValueError as error:
+            known = ", ".join(self.available_passes)
+            raise RequestError(str(error), where="--passes", hint=f"one of: {known}") from error
 
     def apply_passes(self, prog: ModuleOp) -> None:
         """Run the passes; with --verify-diagnostics their errors are output like a verifier's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 from xdsl.ir import Operation, SSAValue
@@ -64,19 +65,17 @@ def _result_mask(
         case ReshapeOp():
             return masks[op.input].reshape(features)
         case MapOp():
-            mask = np.ones(features, np.bool_)
-            for value in op.inputs:
-                mask &= masks.get(value, mask)
-            return mask
+            inside = [masks[value] for value in op.inputs if value in masks]
+            return reduce(np.bitwise_and, inside)
         case _:  # norm of heads, rope: a head whole or not at all
-            whole = masks[op.operands[0]].all(axis=-1, keepdims=True)
+            whole = np.all(masks[op.operands[0]], axis=-1)[..., None]
             return np.broadcast_to(whole, features)
 
 
 def own_heads(masks: Mapping[SSAValue, Mask], value: SSAValue) -> Mask:
     """The heads of `[T, heads, head]` keys or values that a worker appends."""
     heads, head = features_of(value)
-    return masks.get(value, np.ones((heads, head), np.bool_)).all(axis=-1)
+    return np.all(masks.get(value, np.ones((heads, head), np.bool_)), axis=-1)
 
 
 def read_mask(

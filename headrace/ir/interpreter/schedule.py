@@ -25,7 +25,10 @@ class Schedule:
 
     @classmethod
     def of(cls, program: ProgramOp) -> Schedule:
-        stages = {stage_name(stage): stage for stage in _stages(program.block)}
+        found = list(_stages(program.block))
+        stages = {stage_name(stage): stage for stage in found}
+        if len(stages) != len(found):
+            raise ProgramError("two stages have one name", where=f"{sorted(stages)}")
         loops = {name: _loop_of(stage) for name, stage in stages.items()}
         return cls(stages, loops, _worker_count(stages))
 
