@@ -1,0 +1,1 @@
+"""PyTorch module → captured `step` program; the only package that imports torch."""

@@ -1,0 +1,134 @@
+"""From a model to its captured program: the package's public functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PretrainedConfig
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.checkpoint.binding import Binding
+from headrace.checkpoint.source import Source
+from headrace.checkpoint.tensors import Checkpoint
+from headrace.errors import UnsupportedModelError
+from headrace.frontend.bindings import directory_bindings, gguf_bindings, scale_rotary
+from headrace.frontend.directory_config import directory_config, directory_stop_tokens
+from headrace.frontend.export import export_step
+from headrace.frontend.gguf_config import gguf_config, gguf_stop_tokens
+from headrace.frontend.hooks import captured_attention
+from headrace.frontend.instantiate import buffer_values, instantiate
+from headrace.frontend.lower_step import lower_step
+from headrace.ir.types import WeightType
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A checkpoint's model as a program.
+
+    Attributes:
+        bindings: the program's weights (named as the PyTorch parameters) → the checkpoint's.
+        architecture: transformers' name of the model's type.
+        vocabulary: the number of logits.
+        context: the largest number of positions.
+        stop_tokens: the ids that end a text, as the checkpoint names them.
+    """
+
+    module: ModuleOp
+    bindings: Mapping[str, Binding]
+    architecture: str
+    vocabulary: int
+    context: int
+    stop_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedModule:
+    """A module in memory as a program.
+
+    Attributes:
+        weights: the program's weights, views of the module's parameters.
+    """
+
+    module: ModuleOp
+    weights: Mapping[str, NDArray[np.float32]]
+    context: int
+
+
+def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
+    """The program of a GGUF file or a Hugging Face directory; no weight is read.
+
+    Raises:
+        UnsupportedModelError: the architecture or its configuration is not supported, or
+            (UnsupportedOperatorError) the model has operators that cannot be lowered.
+        MalformedFileError: the checkpoint contradicts its own configuration.
+    """
+    is_gguf = source.kind == "gguf"
+    config = gguf_config(checkpoint) if is_gguf else directory_config(source.path)
+    model = instantiate(config)
+    values = buffer_values(model)
+    if is_gguf:
+        bindings = gguf_bindings(model, config, checkpoint)
+        scale_rotary(checkpoint, values)
+        stop_tokens = gguf_stop_tokens(checkpoint)
+    else:
+        bindings = directory_bindings(model, checkpoint)
+        stop_tokens = directory_stop_tokens(source.path, config)
+
+    def weight_type(name: str, shape: tuple[int, ...]) -> WeightType:
+        binding = bindings[name]
+        stored = checkpoint.tensor(binding.tensor).format.name
+        return WeightType.of(shape, "f32" if binding.add else stored)
+
+    context = config.max_position_embeddings
+    exported = export_step(model, context, values, {"use_cache": False})
+    return Captured(
+        lower_step(exported, weight_type),
+        bindings,
+        config.model_type,
+        config.vocab_size,
+        context,
+        stop_tokens,
+    )
+
+
+def capture_module(module: torch.nn.Module, context: int | None = None) -> CapturedModule:
+    """The program of a decoder in memory: `forward(input_ids[, position_ids])` → logits.
+
+    Args:
+        module: in float32; `forward` takes `[1, T]` ids and returns `[1, T, vocabulary]` logits,
+            a tuple that begins with them, or a transformers output.
+        context: the largest number of positions; taken from a transformers configuration.
+
+    Raises:
+        UnsupportedModelError: the module cannot be exported, or (UnsupportedOperatorError) has
+            operators that cannot be lowered.
+    """
+    _require_float32(module)
+    config = getattr(module, "config", None)
+    if context is None:
+        if not isinstance(config, PretrainedConfig):
+            raise UnsupportedModelError(
+                "the largest number of positions is not known", hint="pass context=..."
+            )
+        context = config.max_position_embeddings
+    with captured_attention(module) as keywords:
+        exported = export_step(module, context, {}, keywords)
+    program = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
+    weights = {
+        name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
+    }
+    return CapturedModule(program, weights, context)
+
+
+def _require_float32(module: torch.nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise UnsupportedModelError(
+                f"parameter '{name}' is {parameter.dtype}",
+                where=type(module).__name__,
+                hint="convert the module with module.float() first",
+            )

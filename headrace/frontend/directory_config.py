@@ -1,0 +1,43 @@
+"""A Hugging Face directory's configuration, read from its own files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoConfig, GenerationConfig, PretrainedConfig
+
+from headrace.errors import UnsupportedModelError
+
+
+def directory_config(path: Path) -> PretrainedConfig:
+    """The configuration in `config.json`; code in the directory is never run.
+
+    Raises:
+        UnsupportedModelError: there is none, transformers does not know the model type, or the
+            weights are quantised in a way of their own.
+    """
+    try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"the configuration cannot be read: {error}", where=str(path / "config.json")
+        ) from error
+    quantisation = getattr(config, "quantization_config", None)
+    if quantisation is not None:
+        raise UnsupportedModelError(
+            f"weights quantised by '{quantisation.get('quant_method', 'unknown')}'",
+            where=str(path / "config.json"),
+            hint="take the model's original weights, or a GGUF file",
+        )
+    return config
+
+
+def directory_stop_tokens(path: Path, config: PretrainedConfig) -> tuple[int, ...]:
+    """The end-of-text ids of `generation_config.json`, or of the configuration."""
+    ids = config.eos_token_id
+    if (path / "generation_config.json").is_file():
+        generation = GenerationConfig.from_pretrained(path, local_files_only=True)
+        ids = generation.eos_token_id if generation.eos_token_id is not None else ids
+    if ids is None:
+        return ()
+    return tuple(ids) if isinstance(ids, list) else (ids,)

@@ -1,0 +1,137 @@
+"""torch.export of one step: `[1, T]` token ids and positions → `[1, T, vocabulary]` logits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import Dim
+from torch.export.graph_signature import InputKind
+from torch.fx import Graph, Node
+
+from headrace.errors import HeadraceError, UnsupportedModelError
+
+EXAMPLE_TOKENS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported step.
+
+    Attributes:
+        tokens: the placeholder of the token ids `[1, T]`.
+        positions: the placeholder of the positions `[1, T]`; unused if the module takes none.
+        parameters: placeholder → name of the parameter in the module; one name for tied ones.
+        constants: placeholder → its value: buffers and constants, on the CPU.
+        context: the largest number of positions.
+    """
+
+    graph: Graph
+    tokens: Node
+    positions: Node
+    parameters: Mapping[Node, str]
+    constants: Mapping[Node, torch.Tensor]
+    context: int
+
+    @property
+    def logits(self) -> Node:
+        (results,) = self.graph.output_node().args
+        (logits,) = results  # type: ignore[misc]
+        return logits
+
+
+class _Step(torch.nn.Module):
+    """A module as a function of token ids and positions that returns the logits alone."""
+
+    def __init__(self, module: torch.nn.Module, keywords: Mapping[str, object]) -> None:
+        super().__init__()
+        self.module = module
+        self.keywords = keywords
+
+    def forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        inputs = {"position_ids": positions} if takes_positions(self.module) else {}
+        result: Any = self.module(tokens, **inputs, **self.keywords)
+        result = getattr(result, "logits", result)
+        return result[0] if isinstance(result, tuple) else result
+
+
+def takes_positions(module: torch.nn.Module) -> bool:
+    return "position_ids" in inspect.signature(module.forward).parameters
+
+
+def export_step(
+    module: torch.nn.Module,
+    context: int,
+    values: Mapping[str, torch.Tensor],
+    keywords: Mapping[str, object],
+) -> Exported:
+    """Export `module(input_ids[, position_ids], **keywords)` for one sequence of any length.
+
+    Args:
+        values: buffers' values by their names in the module, for those on the meta device.
+
+    Raises:
+        UnsupportedModelError: torch.export cannot follow the module's code.
+    """
+    device = next(module.parameters()).device
+    example = torch.zeros(1, EXAMPLE_TOKENS, dtype=torch.long, device=device)
+    length = Dim("T", min=2, max=context)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(
+                _Step(module, keywords).eval(),
+                (example, example.clone()),
+                dynamic_shapes=({1: length}, {1: length}),
+                strict=False,
+            )
+    except HeadraceError:
+        raise
+    except Exception as error:  # torch.export raises whatever the module's code raises under it
+        raise UnsupportedModelError(
+            f"torch.export cannot capture the model: {type(error).__name__}: {error}",
+            where=type(module).__name__,
+            hint="the forward pass must not depend on the values of its inputs",
+        ) from error
+    return _exported(program, module, context, values)
+
+
+def _exported(
+    program: torch.export.ExportedProgram,
+    module: torch.nn.Module,
+    context: int,
+    values: Mapping[str, torch.Tensor],
+) -> Exported:
+    specs = program.graph_signature.input_specs
+    placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
+    first_names = _first_names(module)
+    parameters: dict[Node, str] = {}
+    constants: dict[Node, torch.Tensor] = {}
+    inputs: list[Node] = []
+    for node, spec in zip(placeholders, specs, strict=True):
+        name = (spec.target or "").removeprefix("module.")
+        if spec.kind is InputKind.PARAMETER:
+            parameters[node] = first_names[name]
+        elif spec.kind is InputKind.USER_INPUT:
+            inputs.append(node)
+        elif spec.kind in (InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+            constants[node] = values[name] if name in values else _held(program, spec.target)
+    tokens, positions = inputs
+    return Exported(program.graph, tokens, positions, parameters, constants, context)
+
+
+def _held(program: torch.export.ExportedProgram, target: str | None) -> torch.Tensor:
+    assert target is not None
+    held = program.state_dict[target] if target in program.state_dict else program.constants[target]
+    return held.detach()
+
+
+def _first_names(module: torch.nn.Module) -> dict[str, str]:
+    """Every parameter's name → the first name, in module order, of the same parameter."""
+    firsts: dict[int, str] = {}
+    return {
+        name: firsts.setdefault(id(parameter), name)
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+    }

@@ -1,0 +1,78 @@
+"""A model's structure without its weights: parameters on the meta device, buffers with values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from headrace.errors import UnsupportedModelError
+from headrace.frontend import hooks
+
+
+def instantiate(config: PretrainedConfig) -> PreTrainedModel:
+    """The causal language model of a configuration, float32, on the meta device.
+
+    Raises:
+        UnsupportedModelError: transformers has no such model or refuses the configuration.
+    """
+    hooks.register()
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                config, attn_implementation=hooks.IMPLEMENTATION, dtype=torch.float32
+            )
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        raise UnsupportedModelError(
+            f"transformers cannot make a causal language model of type {config.model_type!r}: "
+            f"{error}"
+        ) from error
+    return model.eval()
+
+
+def buffer_values(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The values of a meta model's non-persistent buffers, which no checkpoint holds.
+
+    transformers recomputes them in `_init_weights` of the model that owns the module; we call it
+    on a copy of the module whose buffers lie on the CPU.
+
+    Raises:
+        UnsupportedModelError: a buffer was left without a value.
+    """
+    values: dict[str, torch.Tensor] = {}
+    for path, module, owner in _owned(model, "", model):
+        names = module._non_persistent_buffers_set
+        made = _initialised(owner, module) if names else {}
+        values |= {f"{path}{name}": made[name] for name in names if name in made}
+    return values
+
+
+def _owned(
+    module: torch.nn.Module, path: str, owner: PreTrainedModel
+) -> Iterator[tuple[str, torch.nn.Module, PreTrainedModel]]:
+    """Every module with its path and the innermost PreTrainedModel around it."""
+    if isinstance(module, PreTrainedModel):
+        owner = module
+    yield path, module, owner
+    for name, child in module.named_children():
+        yield from _owned(child, f"{path}{name}.", owner)
+
+
+def _initialised(owner: PreTrainedModel, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    twin = copy.copy(module)
+    buffers = {
+        name: torch.full(buffer.shape, torch.nan, dtype=buffer.dtype, device="cpu")
+        for name, buffer in module.named_buffers(recurse=False)
+    }
+    twin._buffers = dict(buffers)
+    with torch.no_grad():
+        owner._init_weights(twin)
+    for name, buffer in buffers.items():
+        if torch.isnan(buffer).any():
+            raise UnsupportedModelError(
+                f"buffer {name!r} is in no checkpoint and transformers does not compute it",
+                where=type(module).__name__,
+            )
+    return buffers

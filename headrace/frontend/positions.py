@@ -1,0 +1,81 @@
+"""Evaluates nodes that depend on positions and constants alone, with real PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.fx import Node
+from torch.fx.node import map_aggregate
+
+from headrace.frontend.rules import CannotLowerError
+from headrace.frontend.trace import Trace, aten, is_call, shape_of
+
+#: How many evenly spread positions are looked at besides the powers of two.
+SPREAD = 64
+
+
+def evaluate(trace: Trace, node: Node) -> tuple[NDArray[np.int64], torch.Tensor]:
+    """A constant node's value for some positions, and these positions.
+
+    A module that takes positions is asked for few of them, up to the last of the context; one that
+    counts its tokens itself gets the whole context.
+    """
+    needed = _ancestors(trace, node)
+    context = trace.exported.context
+    sparse = trace.exported.positions in needed
+    positions = _sample(context) if sparse else np.arange(context)
+    return positions, _run(trace, node, needed, positions)
+
+
+def scalar(trace: Trace, node: Node) -> float | None:
+    """The number that a constant node of one element is; None if it has more."""
+    if any(isinstance(size, torch.SymInt) or size != 1 for size in shape_of(node)):
+        return None
+    return float(_run(trace, node, _ancestors(trace, node), np.arange(2)))
+
+
+def _sample(context: int) -> NDArray[np.int64]:
+    powers = 2 ** np.arange(context.bit_length())
+    spread = np.linspace(0, context - 1, SPREAD).astype(np.int64)
+    chosen = np.unique(np.concatenate([[0], powers, spread]))
+    return chosen[chosen < context]
+
+
+def _ancestors(trace: Trace, node: Node) -> set[Node]:
+    found: set[Node] = set()
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current not in found and current is not trace.exported.tokens:
+            found.add(current)
+            stack += [] if is_call(current, aten.sym_size.int) else current.all_input_nodes
+    return found
+
+
+def _run(trace: Trace, node: Node, needed: set[Node], positions: NDArray[np.int64]) -> torch.Tensor:
+    exported = trace.exported
+    values: dict[Node, Any] = dict(exported.constants)
+    values[exported.positions] = torch.from_numpy(positions)[None]
+    with torch.no_grad():
+        for current in exported.graph.nodes:
+            if current in needed and current not in values:
+                values[current] = _call(current, values, len(positions))
+    return values[node]
+
+
+def _call(node: Node, values: dict[Node, Any], tokens: int) -> Any:
+    if is_call(node, aten.sym_size.int):
+        size = shape_of(node.args[0])[node.args[1]]  # type: ignore[arg-type,index]
+        return tokens if isinstance(size, torch.SymInt) else size
+    if node.op != "call_function":
+        raise CannotLowerError(f"{node.name} has no value to evaluate")
+
+    def real(argument: Any) -> Any:
+        if isinstance(argument, Node):
+            return values[argument]
+        return torch.device("cpu") if isinstance(argument, torch.device) else argument
+
+    return node.target(*map_aggregate(node.args, real), **map_aggregate(node.kwargs, real))
