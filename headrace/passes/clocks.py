@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.stages import row_ranges, segments, stage_name
+from headrace.ir.stages import row_ranges, segments, stage_name, storage
 from headrace.ir.types import Shard
 
 Clock = NDArray[np.int32]
@@ -43,6 +43,13 @@ def producers(stage: StageOp, workers: int) -> Mask:
     for segment in segments(stage):
         mask |= np.array([len(rows) > 0 for rows in row_ranges(stage, segment)])
     return mask
+
+
+def participants(stage: StageOp, workers: int) -> Mask:
+    """Which workers read a stage's inputs: its producers, and all that need a private copy."""
+    if any(storage(result) == "private" for result in stage.results_):
+        return executors(stage, workers)
+    return producers(stage, workers)
 
 
 class Clocks:

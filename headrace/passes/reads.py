@@ -17,7 +17,7 @@ from headrace.ir.stages import (
     segment_of,
     storage,
 )
-from headrace.passes.clocks import Mask, executors, producers, shard_of
+from headrace.passes.clocks import Mask, participants, producers, shard_of
 from headrace.passes.timeline import Execution, Made, Timeline
 
 
@@ -41,7 +41,7 @@ def reads_of(timeline: Timeline, at: Execution, workers: int) -> Iterator[Read]:
 
 def _pairs(stage: StageOp, value: SSAValue, producer: StageOp, made: Made, workers: int) -> Mask:
     others = ~np.eye(workers, dtype=np.bool_)
-    pairs = np.outer(executors(stage, workers), producers(producer, workers)) & others
+    pairs = np.outer(participants(stage, workers), producers(producer, workers)) & others
     segment = segment_of(producer, producer.yielded[made.result.index])
     if segment is None or shard_of(producer).axis != "rows" or access(stage, value) == "all":
         return pairs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.ir import Block, BlockArgument, OpResult, SSAValue
@@ -63,6 +62,10 @@ class Timeline:
         """What a value is when `at` reads it; None for the program's inputs."""
         return self._maker(value, at.trip)
 
+    def maker_at_end(self, value: SSAValue) -> Made | None:
+        """What a value is when the program returns it."""
+        return self._maker(value, None)
+
     def _maker(self, value: SSAValue, trip: int | None) -> Made | None:
         if isinstance(value, BlockArgument):
             return self._argument(value, trip)
@@ -117,10 +120,6 @@ class Timeline:
         if made.stage.parent is not at.stage.parent or made.trip is None or at.trip is None:
             return 0
         return at.trip - made.trip
-
-    def of_stage(self, stage: StageOp) -> Iterator[Execution]:
-        """The executions of a stage, in order."""
-        return (each for each in self.executions if each.stage is stage)
 
 
 def trips_shown(loop: LoopOp) -> int:
