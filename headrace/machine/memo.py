@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import cast
 
+from headrace import cache
 from headrace.errors import CacheError
 from headrace.machine.description import Machine
 
 FILE_NAME = "machines.json"
 
 
-def recall(directory: Path, machine: Machine) -> Machine:
-    """The machine with the read bandwidth noted in `directory`, or unchanged when none is.
+def recall(machine: Machine, directory: Path | None = None) -> Machine:
+    """The machine with the read bandwidth noted for it, or unchanged when none is.
+
+    Args:
+        directory: where notes are kept, None for the cache.
 
     Raises:
         CacheError: the note cannot be read.
     """
-    bandwidth = _read(directory / FILE_NAME).get(_key(machine))
+    path = (directory or cache.memo()) / FILE_NAME
+    bandwidth = _read(path).get(_key(machine))
     return machine if bandwidth is None else machine.with_measured(read_bandwidth=bandwidth)
 
 
-def remember(directory: Path, machine: Machine) -> None:
-    """Note the machine's read bandwidth in `directory`, which is made when missing.
+def remember(machine: Machine, directory: Path | None = None) -> None:
+    """Note the machine's read bandwidth; `directory` as in `recall`.
 
     Raises:
         CacheError: the note cannot be read or written.
     """
-    path = directory / FILE_NAME
+    path = (directory or cache.memo()) / FILE_NAME
     notes = {**_read(path), _key(machine): machine.read_bandwidth}
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(notes, indent=1, sort_keys=True))
-    except OSError as error:
-        raise CacheError(f"cannot note the machine's figures: {error}", where=str(path)) from error
+    with cache.atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(notes, indent=1, sort_keys=True), "utf-8")
 
 
 def _key(machine: Machine) -> str:
@@ -64,15 +64,3 @@ def _unreadable(path: Path, reason: str) -> CacheError:
         where=str(path),
         hint="delete the file; the figures are measured again",
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside and rename, so that a reader sees the old file or the new one."""
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise

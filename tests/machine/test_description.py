@@ -93,21 +93,27 @@ def test_a_description_is_read_by_its_path(tmp_path: Path) -> None:
 
 def test_a_measurement_is_remembered_for_its_machine_only(tmp_path: Path) -> None:
     machine = parse_machine(TEXT, where="test")
-    remember(tmp_path / "made", machine.with_measured(read_bandwidth=12e9))
-    assert recall(tmp_path / "made", machine).read_bandwidth == 12e9
-    assert recall(tmp_path / "made", machine.with_cores(1)) == machine.with_cores(1)
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["machines.json"]
+    remember(machine.with_measured(read_bandwidth=12e9), tmp_path)
+    assert recall(machine, tmp_path).read_bandwidth == 12e9
+    assert recall(machine.with_cores(1), tmp_path) == machine.with_cores(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["machines.json"]
+
+
+def test_the_cache_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    machine = parse_machine(TEXT, where="test").with_measured(read_bandwidth=12e9)
+    remember(machine)
+    assert recall(parse_machine(TEXT, where="test")).read_bandwidth == 12e9
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"two": "fast"}', '{"two": -1}', "\xff"])
 def test_a_broken_note_says_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / "machines.json").write_text(text, encoding="latin-1")
     with pytest.raises(CacheError, match="cannot be read") as caught:
-        recall(tmp_path, parse_machine(TEXT, where="test"))
+        recall(parse_machine(TEXT, where="test"), tmp_path)
     assert "delete" in str(caught.value)
 
 
-def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_a_directory_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CacheError):
-        remember(tmp_path / "file" / "below", parse_machine(TEXT, where="test"))
+        remember(parse_machine(TEXT, where="test"), tmp_path / "missing")
