@@ -132,7 +132,9 @@ class _Layer:
                 return self.arguments[operand]
             case Indexed(name, layers):
                 kind = cast("WeightType", old.type)
-                return self.builder.insert(WeightOp(name, kind, layers)).result
+                weight = self.builder.insert(WeightOp(name, kind, layers)).result
+                weight.name_hint = old.name_hint
+                return weight
             case _:
                 return self._invariant(operand.value)
 
