@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -53,7 +54,10 @@ class TokenizerMetadata:
         """Each token's type; all are normal when the file does not say."""
         if "tokenizer.ggml.token_type" not in self.values:
             return [NORMAL] * count
-        return [int(value) for value in self._numbers("token_type", count)]
+        types = self._numbers("token_type", count)
+        if not all(isinstance(kind, int) for kind in types):
+            raise self.error("tokenizer.ggml.token_type is not a list of whole numbers")
+        return cast("list[int]", types)
 
     def scores(self, count: int) -> list[float]:
         return self._numbers("scores", count)
@@ -79,8 +83,8 @@ class TokenizerMetadata:
 
     def _numbers(self, key: str, count: int) -> list[float]:
         value = self._sequence(key)
-        if not all(isinstance(entry, int | float) for entry in value):
-            raise self.error(f"tokenizer.ggml.{key} is not a list of numbers")
+        if not all(isinstance(entry, int | float) and isfinite(entry) for entry in value):
+            raise self.error(f"tokenizer.ggml.{key} is not a list of finite numbers")
         if len(value) != count:
             raise self.error(f"tokenizer.ggml.{key} has {len(value)} entries for {count} tokens")
         return cast("list[float]", value)
