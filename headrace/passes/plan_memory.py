@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, OpResult, SSAValue
@@ -21,6 +22,7 @@ from headrace.passes.clocks import Clock, Clocks, participants
 from headrace.passes.lifetimes import Life, Web, webs_of
 from headrace.passes.order_tokens import worker_count
 from headrace.passes.programs import program_of, require_stages, stages_of
+from headrace.passes.reads import Rows, overlaps, read_rows, written_rows
 from headrace.passes.timeline import Timeline
 
 
@@ -120,20 +122,33 @@ class _Planner:
             return False
         if any(p > latter.place or not is_in_place(writer, v, latter.result) for p, v in late):
             return False
-        earlier = [former.place, *(place for place, _ in former.reads if place < latter.place)]
-        is_private = storage(latter.result) == "private"
-        return is_private or all(self._has_waited(latter.place, place) for place in earlier)
+        return storage(latter.result) == "private" or self._has_waited(former, latter)
 
     def _stage_name(self, life: Life) -> str:
         return stage_name(self.executions[life.place].stage)
 
-    def _has_waited(self, writing: int, access: int) -> bool:
-        """Whether each worker that writes knows each worker of an earlier access to be done."""
-        writers = participants(self.executions[writing].stage, self.workers)
-        others = participants(self.executions[access].stage, self.workers)
-        known = self.knowledge[writing][writers][:, others]
-        own = writers.nonzero()[0][:, None] == others.nonzero()[0][None, :]
-        return bool(((known >= access) | own).all())
+    def _has_waited(self, former: Life, latter: Life) -> bool:
+        """Whether each writer knows that the earlier accesses to what it overwrites are over."""
+        writer = self.executions[latter.place].stage
+        written = written_rows(writer, latter.result)
+        if former.result.type != latter.result.type:
+            written = None
+        for place, rows in self._accesses(former):
+            if place < latter.place:
+                users = participants(self.executions[place].stage, self.workers)
+                pairs = np.outer(participants(writer, self.workers), users)
+                pairs &= ~np.eye(self.workers, dtype=np.bool_)
+                pairs &= overlaps(written, rows, self.workers)
+                if not (self.knowledge[latter.place][pairs] >= place).all():
+                    return False
+        return True
+
+    def _accesses(self, life: Life) -> Iterator[tuple[int, Rows | None]]:
+        """The places where a life is written and read before the program's end, and the rows."""
+        yield life.place, written_rows(self.executions[life.place].stage, life.result)
+        for place, value in life.reads:
+            if place < len(self.executions):
+                yield place, read_rows(self.executions[place].stage, value)
 
 
 def _knowledge(timeline: Timeline, workers: int) -> list[Clock]:

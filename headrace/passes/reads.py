@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import OpResult, SSAValue
 
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import (
@@ -19,6 +20,9 @@ from headrace.ir.stages import (
 )
 from headrace.passes.clocks import Mask, participants, producers, shard_of
 from headrace.passes.timeline import Execution, Made, Timeline
+
+#: For each worker, ranges of rows.
+Rows: TypeAlias = Sequence[Sequence[range]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +44,33 @@ def reads_of(timeline: Timeline, at: Execution, workers: int) -> Iterator[Read]:
 
 
 def _pairs(stage: StageOp, value: SSAValue, producer: StageOp, made: Made, workers: int) -> Mask:
-    others = ~np.eye(workers, dtype=np.bool_)
-    pairs = np.outer(participants(stage, workers), producers(producer, workers)) & others
-    segment = segment_of(producer, producer.yielded[made.result.index])
-    if segment is None or shard_of(producer).axis != "rows" or access(stage, value) == "all":
-        return pairs
-    written = row_ranges(producer, segment)
-    for w, read in enumerate(_own_rows(stage, value)):
-        for v, rows in enumerate(written):
-            pairs[w, v] &= any(_overlap(each, rows) for each in read)
-    return pairs
+    pairs = np.outer(participants(stage, workers), producers(producer, workers))
+    rows = read_rows(stage, value), written_rows(producer, made.result)
+    return pairs & ~np.eye(workers, dtype=np.bool_) & overlaps(*rows, workers)
 
 
-def _own_rows(stage: StageOp, value: SSAValue) -> Sequence[Sequence[range]]:
-    """The rows of an outside value that the epilogue of each worker reads."""
+def written_rows(stage: StageOp, result: OpResult) -> Rows | None:
+    """The rows of a stage's result that each worker writes; None where rows do not tell."""
+    segment = segment_of(stage, stage.yielded[result.index])
+    if segment is None or shard_of(stage).axis != "rows":
+        return None
+    return [[rows] for rows in row_ranges(stage, segment)]
+
+
+def read_rows(stage: StageOp, value: SSAValue) -> Rows | None:
+    """The rows of a value from outside that each worker reads; None for all."""
+    if shard_of(stage).axis != "rows" or access(stage, value) == "all":
+        return None
     used = (segment_of(stage, op.results[0]) for op in readers(stage, value))
-    found = [row_ranges(stage, segment) for segment in used if segment is not None]
-    return list(zip(*found, strict=True))
+    ranges = [row_ranges(stage, segment) for segment in used if segment is not None]
+    return list(zip(*ranges, strict=True))
+
+
+def overlaps(left: Rows | None, right: Rows | None, workers: int) -> Mask:
+    """[w, v]: whether rows of worker w on the left are among those of worker v on the right."""
+    if left is None or right is None:
+        return np.ones((workers, workers), np.bool_)
+    return np.array([[any(_overlap(a, b) for a in w for b in v) for v in right] for w in left])
 
 
 def _overlap(a: range, b: range) -> bool:
