@@ -157,7 +157,8 @@ def _draw(e: Emitter, frame: Frame, weights: Value, threshold: Value, count: int
 
 def _uniform(e: Emitter, frame: Frame) -> Value:
     """A number in [0, 1) from the seed and the position (splitmix64, Steele et al. 2014)."""
-    position = e.sext(e.load(frame.get("positions"), I32), I64)
+    row = e.load(frame.get("output_rows"), I32)
+    position = e.sext(e.load(e.offset(frame.get("positions"), e.sext(row, I64), I32), I32), I64)
     state = frame.control_word("seed") + (position + 1) * _GOLDEN
     for shift, factor in zip((30, 27), _MIX, strict=True):
         state = (state ^ (state >> shift)) * factor

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llvmlite import ir
+from llvmlite.ir.instructions import StoreAtomicInstr
 
 #: Lanes of a vector register in the tile language, on every target.
 LANES = 16
@@ -252,7 +253,10 @@ class Emitter:
         return Value(self, raw)
 
     def store_release(self, value: Value, pointer: Value, ordering: str = "release") -> None:
-        self.builder.store_atomic(value.raw, pointer.raw, ordering, size_of(value.type))
+        # IRBuilder.store_atomic of llvmlite 0.50 asks opaque pointers for a pointee.
+        block, align = self.builder.block, size_of(value.type)
+        store = StoreAtomicInstr(block, value.raw, pointer.raw, ordering, align)
+        self.builder._insert(store)  # pyright: ignore[reportPrivateUsage]
 
     def atomic_add(self, pointer: Value, value: Value) -> Value:
         """Sequentially consistent fetch-and-add; the old value."""
@@ -267,8 +271,18 @@ class Emitter:
         """Memory of the current call."""
         with self.builder.goto_entry_block():
             slot = self.builder.alloca(ir.ArrayType(I8, bytes))
-            slot.align = align
+        slot.align = align
+        slot.type = PTR  # llvmlite gives allocations a typed pointer
         return Value(self, slot)
+
+    def table(self, values: Sequence[int], name: str) -> Value:
+        """The address of a constant table of i64."""
+        type = ir.ArrayType(I64, len(values))
+        table = ir.GlobalVariable(self.module, type, self.module.get_unique_name(name))
+        table.global_constant, table.linkage = True, "internal"
+        table.initializer = ir.Constant(type, list(values))
+        table.type = PTR  # llvmlite gives globals a typed pointer
+        return Value(self, table)
 
     # arithmetic
 

@@ -1,0 +1,38 @@
+"""A pure read: the denominator of every roofline fraction."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from headrace.codegen.tile import I32, I64, PTR, Value, function, vector
+
+_LINE = 64
+_UNROLL = 8
+
+
+def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
+    """The function `(start, bytes)`: load every cache line once, and use it for nothing else."""
+    found = module.globals.get("sweep_bytes")
+    if found is not None:
+        return found
+    e, (start, bytes) = function(module, "sweep_bytes", [PTR, I64], features)
+    zero = e.const(0, vector(I32))
+    sums = [e.variable(zero) for _ in range(_UNROLL)]
+    whole = bytes // (_LINE * _UNROLL) * (_LINE * _UNROLL)
+    with e.range(0, whole, _LINE * _UNROLL) as at:
+        for index, total in enumerate(sums):
+            line = e.load(e.offset(start, at + _LINE * index), vector(I32))
+            total.set(total.get() ^ line)
+    result = sums[0].get()
+    for total in sums[1:]:
+        result = result ^ total.get()
+    _consume(e, result)
+    e.give()
+    return e.function
+
+
+def _consume(e, value: Value) -> None:
+    """Keep the loads alive: an empty assembly statement takes the value."""
+    folded = e.reduce_max(value)
+    type = ir.FunctionType(ir.VoidType(), [I32])
+    e.builder.call(ir.InlineAsm(type, "", "r", side_effect=True), [folded.raw])

@@ -1,0 +1,308 @@
+"""The persistent program: one function that each worker enters once and leaves at the end.
+
+A worker sleeps until the host raises `epoch`, then does its share of every stage of every step
+of the schedule. Worker 0 also samples, decides whether there is a next step, and hands tokens to
+the host through the ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llvmlite import ir
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.codegen import abi
+from headrace.codegen.frame import FRAME_BYTES, Frame
+from headrace.codegen.plan import Plan
+from headrace.codegen.stage import StageCode, worker_table
+from headrace.codegen.sweep import sweep_bytes
+from headrace.codegen.target import Target
+from headrace.codegen.tile import I8, I32, I64, PTR, Emitter, Value, function
+from headrace.codegen.tokens import await_word, await_workers, raise_word, signal
+from headrace.ir.mapping_ops import StageOp
+from headrace.ir.stages import stage_kind, stage_name
+
+#: Numbers a stage in a worker's profile: cycles of waiting, cycles of work.
+PROFILE_WORDS = 2
+
+#: Spins of a worker that waits for the next schedule before it sleeps: a short pause of the host.
+_IDLE_SPINS = 2000
+
+
+class WorkerCode:
+    """Builds the module of a mapped program."""
+
+    def __init__(self, module: ModuleOp, target: Target, max_tokens: int, profile: bool) -> None:
+        self.plan = Plan(module, max_tokens)
+        self.target, self.profile = target, profile
+        self.features = target.special
+        self.out = ir.Module("headrace")
+        self.out.triple = target.triple
+
+    def build(self) -> ir.Module:
+        """The LLVM module; it exports `worker(control, number)` and `post(control)`."""
+        functions = {stage_name(stage): self._stage(stage) for stage in self.plan.stages}
+        step = self._step(functions)
+        run = self._run(step)
+        self._worker(run)
+        self._post()
+        return self.out
+
+    # one stage
+
+    def _stage(self, stage: StageOp) -> ir.Function:
+        """The function `(frame)`: wait for the stage's tokens, do the share, signal."""
+        name = f"stage_{stage_name(stage)}"
+        e, (base,) = function(self.out, name, [PTR], self.features)
+        frame = Frame(e, base)
+        index = self.plan.stages.index(stage)
+        self._wait(e, frame, stage)
+        if self.profile:
+            self._account(e, frame, PROFILE_WORDS * index)
+        trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
+        StageCode(e, frame, self.plan, stage, trip).emit()
+        if stage_kind(stage) == "sample":
+            self._decide(e, frame)
+        signal(e, frame)
+        if self.profile:
+            self._account(e, frame, PROFILE_WORDS * index + 1)
+        e.give()
+        e.function.attributes.add("noinline")
+        return e.function
+
+    def _account(self, e: Emitter, frame: Frame, index: int) -> None:
+        """Add the cycles since the last mark to a number of the profile."""
+        now = e.intrinsic(_clock(self.target), I64)
+        place = e.offset(frame.get("profile"), index, I64)
+        e.store(e.load(place, I64) + (now - frame.get("mark")), place)
+        frame.set("mark", now)
+
+    def _wait(self, e: Emitter, frame: Frame, stage: StageOp) -> None:
+        if stage.after is None or not stage.after.data or self.plan.workers == 1:
+            return
+        wait = await_workers(self.out, self.features, self.plan.workers)
+        targets = [
+            self._target(e, frame, stage, token.stage_name, token.distance.data)
+            for token in stage.after.data
+        ]
+        target = targets[0]
+        for other in targets[1:]:
+            target = e.maximum(target, other)
+        start, end = self._next_weights(e, frame, stage)
+        e.call(wait, frame.base, target, start, end)
+
+    def _target(
+        self, e: Emitter, frame: Frame, stage: StageOp, producer: str, distance: int
+    ) -> Value:
+        """The count of finished stages at which `producer` is done.
+
+        Counts are relative to this worker's own: all workers run the same stages in one order.
+        """
+        own, other = self._order(stage), self._order_of(producer)
+        count = frame.get("sequence")
+        body = [stage_name(each) for each in self.plan.body]
+        if producer in body and self.plan.in_loop(stage):
+            return count - (own - other + distance * len(body) - 1)
+        if self.plan.in_loop(stage):
+            return count - (frame.get("trip") * len(body) + (own - other - 1))
+        return count - (own - other - 1)
+
+    def _order(self, stage: StageOp) -> int:
+        return self._order_of(stage_name(stage))
+
+    def _order_of(self, name: str) -> int:
+        return [stage_name(each) for each in self.plan.stages].index(name)
+
+    def _next_weights(self, e: Emitter, frame: Frame, stage: StageOp) -> tuple[Value, Value]:
+        """The weights that this worker reads next: this stage's, or the next product's."""
+        stages = self.plan.stages
+        later = stages[stages.index(stage) :]
+        products = [each for each in later if stage_name(each) in self.plan.streams]
+        stream = frame.get("stream")
+        if not products:
+            first = self.plan.streams[stage_name(self._first_product())]
+            return stream, self._after(e, frame, stream, [part.bytes.data[0] for part in first])
+        parts = self.plan.streams[stage_name(products[0])]
+        trip = frame.get("trip") if self.plan.in_loop(products[0]) else e.i64(0)
+        at = worker_table(e, frame, [part.at.data[0] for part in parts], "next_at")
+        stride = worker_table(e, frame, [part.trip.data[0] for part in parts], "next_trip")
+        start = e.offset(stream, at + trip * stride)
+        return start, self._after(e, frame, start, [part.bytes.data[0] for part in parts])
+
+    def _first_product(self) -> StageOp:
+        return next(each for each in self.plan.stages if stage_name(each) in self.plan.streams)
+
+    def _after(self, e: Emitter, frame: Frame, start: Value, bytes: Sequence[int]) -> Value:
+        return e.offset(start, worker_table(e, frame, bytes, "next_bytes"))
+
+    def _decide(self, e: Emitter, frame: Frame) -> None:
+        """Worker 0 hands the token to the host and prepares the next step."""
+        with e.when(frame.get("worker").equals(0)):
+            token = e.load(frame.get("token_ids"), I32)
+            count = frame.control_word("ring_count")
+            ring = frame.control_word("ring", PTR)
+            e.store(token, e.offset(ring, count, I32))
+            e.store_release(count + 1, frame.control_place("ring_count"))
+            last = e.sext(e.load(e.offset(frame.get("positions"), self._last(e, frame), I32), I32), I64)
+            e.store(e.trunc(last + 1, I32), frame.get("positions"))
+            e.store(e.i32(0), frame.get("output_rows"))
+            more = e.both(count + 1 < frame.control_word("max_steps"), self._no_stop(e, frame, token))
+            more = e.both(more, last + 1 < frame.get("capacity"))
+            more = e.both(more, e.load_acquire(frame.control_place("cancel"), I64).equals(0))
+            e.store(e.zext(more, I64), frame.control_place("go"))
+
+    def _last(self, e: Emitter, frame: Frame) -> Value:
+        """The row of the token that was sampled for."""
+        return e.sext(e.load(frame.get("output_rows"), I32), I64)
+
+    def _no_stop(self, e: Emitter, frame: Frame, token: Value) -> Value:
+        hits = e.variable(e.i64(0))
+        stops = frame.control_word("stops", PTR)
+        with e.range(0, frame.control_word("stop_count")) as index:
+            same = e.load(e.offset(stops, index, I32), I32).equals(token)
+            hits.set(hits.get() + e.zext(same, I64))
+        return hits.get().equals(0)
+
+    # one step, one schedule
+
+    def _step(self, functions: dict[str, ir.Function]) -> ir.Function:
+        """The function `(frame)`: one step's stages; head and sampling where they are wanted."""
+        e, (base,) = function(self.out, "step", [PTR], self.features)
+        frame = Frame(e, base)
+        frame.set("prefetched", frame.get("stream"))
+        for stage in self.plan.before:
+            e.call(functions[stage_name(stage)], base)
+        if self.plan.body:
+            with e.range(0, self.plan.trips) as trip:
+                frame.set("trip", trip)
+                for stage in self.plan.body:
+                    e.call(functions[stage_name(stage)], base)
+        for stage in self.plan.after:
+            wanted = "sampling" if stage_kind(stage) == "sample" else "output_count"
+            flag = frame.control_word(wanted) if wanted == "sampling" else frame.get("outputs")
+            with e.when(flag > 0):
+                e.call(functions[stage_name(stage)], base)
+        e.give()
+        return e.function
+
+    def _run(self, step: ir.Function) -> ir.Function:
+        """The function `(frame)`: all steps of one schedule."""
+        e, (base,) = function(self.out, "run", [PTR], self.features)
+        frame = Frame(e, base)
+        frame.set("tokens", frame.control_word("token_count"))
+        frame.set("outputs", frame.control_word("output_count"))
+        if self.profile:
+            frame.set("mark", e.intrinsic(_clock(self.target), I64))
+        e.call(step, base)
+        sampling = frame.control_word("sampling") > 0
+        go = e.variable(self._continues(e, frame, sampling))
+        with e.loop_while(lambda: go.get() > 0):
+            frame.set("tokens", e.i64(1))
+            frame.set("outputs", e.i64(1))
+            e.call(step, base)
+            go.set(self._continues(e, frame, sampling))
+        e.give()
+        return e.function
+
+    def _continues(self, e: Emitter, frame: Frame, sampling: Value) -> Value:
+        """Worker 0's decision, once its sampling of this step is done."""
+        result = e.variable(e.i64(0))
+        with e.when(sampling):
+            place = frame.worker_place("counter", 0)
+            sleepers = frame.worker_place("sleepers", 0)
+            wait = await_word(self.out, self.features)
+            e.call(wait, place, sleepers, frame.get("sequence"), frame.control_word("spins"))
+            result.set(frame.control_word("go"))
+        return result.get()
+
+    # the worker
+
+    def _worker(self, run: ir.Function) -> None:
+        arguments = [PTR, I64]
+        e, (control, number) = function(
+            self.out, "worker", arguments, self.features, exported=True
+        )
+        frame = Frame(e, e.stack(FRAME_BYTES))
+        self._fill(e, frame, control, number)
+        wait = await_word(self.out, self.features)
+        sweep = sweep_bytes(self.out, self.features)
+        epoch = e.variable(e.i64(1))
+        running = e.variable(e.i64(1))
+        with e.loop_while(lambda: running.get() > 0):
+            place = frame.control_place("epoch")
+            spins = e.i64(_IDLE_SPINS)
+            e.call(wait, place, e.offset(place, 32), epoch.get(), spins)
+            epoch.set(epoch.get() + 1)
+            command = frame.control_word("command")
+            self._refresh(frame)
+            with e.when(command.equals(int(abi.Command.RUN))):
+                e.call(run, frame.base)
+            with e.when(command.equals(int(abi.Command.SWEEP))):
+                self._sweep(e, frame, sweep)
+            with e.when(command.equals(int(abi.Command.EXIT))):
+                running.set(0)
+            self._finish(e, frame)
+        e.give()
+
+    def _post(self) -> None:
+        """The function `post(control)`: the host raises `epoch` and wakes the workers."""
+        e, (control,) = function(self.out, "post", [PTR], self.features, exported=True)
+        place = e.offset(control, 8 * abi.word("epoch"))
+        raise_word(e, place, e.offset(place, 32), e.load(place, I64) + 1)
+        e.give()
+
+    def _fill(self, e: Emitter, frame: Frame, control: Value, number: Value) -> None:
+        frame.set("control", control)
+        frame.set("worker", number)
+        frame.set("sequence", e.i64(0))
+        frame.set("trip", e.i64(0))
+        for name in ("stream", "private", "profile"):
+            frame.set(name, e.load(frame.worker_place(name, number), PTR))
+
+    def _refresh(self, frame: Frame) -> None:
+        """Addresses that the host may change between schedules."""
+        for name in ("shared", "cache", "vectors", "rows", "tables", "positions", "block_table"):
+            frame.set(name, frame.control_word(name, PTR))
+        frame.set("token_ids", frame.control_word("tokens", PTR))
+        frame.set("output_rows", frame.control_word("outputs", PTR))
+        frame.set("capacity", frame.control_word("capacity"))
+
+    def _sweep(self, e: Emitter, frame: Frame, sweep: ir.Function) -> None:
+        """Read this worker's stream, and its part of the KV cache, and nothing else."""
+        bytes = [
+            max(part.at.data[0] + part.bytes.data[0] + part.trip.data[0] * (self._trips(name) - 1)
+                for name, parts in self.plan.streams.items() for part in parts
+                if part.worker.data[0] == worker)
+            for worker in range(self.plan.workers)
+        ]  # fmt: skip
+        stream = worker_table(e, frame, bytes, "stream_bytes")
+        share = frame.control_word("cache_sweep")
+        cache = e.offset(frame.get("cache"), share * frame.get("worker"))
+        with e.range(0, frame.control_word("sweep_passes")):
+            e.call(sweep, frame.get("stream"), stream)
+            e.call(sweep, cache, share)
+
+    def _trips(self, name: str) -> int:
+        body = [stage_name(stage) for stage in self.plan.body]
+        return self.plan.trips if name in body else 1
+
+    def _finish(self, e: Emitter, frame: Frame) -> None:
+        """Count the end of the command; worker 0 tells the host when all have come to it."""
+        signal(e, frame)
+        with e.when(frame.get("worker").equals(0)):
+            wait = await_word(self.out, self.features)
+            for other in range(1, self.plan.workers):
+                place = frame.worker_place("counter", other)
+                sleepers = frame.worker_place("sleepers", other)
+                target = frame.get("sequence")
+                e.call(wait, place, sleepers, target, frame.control_word("spins"))
+            done = frame.control_place("finished")
+            raise_word(e, done, e.offset(done, 32), e.load(done, I64) + 1)
+
+
+def _clock(target: Target) -> str:
+    return "llvm.readcyclecounter" if target.architecture == "x86_64" else "llvm.readsteadycounter"
+
+
+__all__ = ["I8", "PROFILE_WORDS", "WorkerCode"]

@@ -1,0 +1,1 @@
+"""Packed weights, memory, workers: running a schedule of a compiled program."""
