@@ -10,6 +10,7 @@ from xdsl.ir import Dialect
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 
+from headrace.ir.literals import IntsAttr, RealsAttr
 from headrace.ir.mapping_ops import MAPPING_OPS
 from headrace.ir.model_ops import MODEL_OPS
 from headrace.ir.types import BufferAttr, CacheType, RunAttr, ShardAttr, TokenAttr, WeightType
@@ -17,7 +18,7 @@ from headrace.ir.types import BufferAttr, CacheType, RunAttr, ShardAttr, TokenAt
 Step = Dialect(
     "step",
     [*MODEL_OPS, *MAPPING_OPS],
-    [WeightType, CacheType, ShardAttr, TokenAttr, BufferAttr, RunAttr],
+    [IntsAttr, RealsAttr, WeightType, CacheType, ShardAttr, TokenAttr, BufferAttr, RunAttr],
 )
 
 

@@ -614,6 +614,20 @@ class ProgramOp(IRDLOperation):
         )
         _require(isinstance(self.block.last_op, ReturnOp), "program: the body ends in step.return")
         _require_one("program: context", self.context)
+        if self.parent is not None:
+            self._verify_tables(self.parent)
+
+    def _verify_tables(self, module: Block) -> None:
+        sizes = {
+            op.sym_name.data: len(op.values.data)
+            for op in module.ops
+            if isinstance(op, FrequenciesOp)
+        }
+        for op in self.body.walk():
+            for name in op.table_names() if isinstance(op, RopeOp) else ():
+                _require(name in sizes, f"rope: there is no step.frequencies @{name}")
+                half = features_of(op.results[0])[-1] // 2
+                _require(sizes[name] == half, f"rope: @{name} needs {half} frequencies")
 
 
 MODEL_OPS = (

@@ -1,0 +1,17 @@
+// RUN: headrace-opt %s --split-input-file --verify-diagnostics --parsing-diagnostics --allow-unregistered-dialect | filecheck %s
+
+%q = "test.op"() : () -> tensor<?x9x64xf32>
+%c = "test.op"() : () -> !step.cache
+%p = "test.op"() : () -> tensor<?xi32>
+%y = step.attention %q, %c, %p, %p scale <0.125> windows <0> : tensor<?x9x64xf32>, !step.cache, tensor<?xi32>, tensor<?xi32> -> tensor<?x8x64xf32>
+
+// CHECK: attention: query and result are [T, heads, head]
+
+// -----
+
+%q = "test.op"() : () -> tensor<?x9x64xf32>
+%c = "test.op"() : () -> !step.cache
+%p = "test.op"() : () -> tensor<?xi32>
+%y = step.attention %q, %c, %p, %p scale <0.125, 0.25> windows <0> : tensor<?x9x64xf32>, !step.cache, tensor<?xi32>, tensor<?xi32> -> tensor<?x9x64xf32>
+
+// CHECK: attention: scale: expected one number

@@ -1,0 +1,29 @@
+// RUN: headrace-opt %s --split-input-file --verify-diagnostics --parsing-diagnostics --allow-unregistered-dialect | filecheck %s
+
+"test.op"() {shard = #step.shard<"columns", []>} : () -> ()
+
+// CHECK: unknown shard axis 'columns'; one of ('rows', 'context', 'tokens', 'one', 'all')
+
+// -----
+
+"test.op"() {shard = #step.shard<"rows", []>} : () -> ()
+
+// CHECK: bounds belong to the axis 'rows' and to no other
+
+// -----
+
+"test.op"() {shard = #step.shard<"one", [0, 1]>} : () -> ()
+
+// CHECK: bounds belong to the axis 'rows' and to no other
+
+// -----
+
+"test.op"() {shard = #step.shard<"rows", [0, 5, 4]>} : () -> ()
+
+// CHECK: shard bounds must not decrease, got [0, 5, 4]
+
+// -----
+
+"test.op"() {buffer = #step.buffer<"moon", 0>} : () -> ()
+
+// CHECK: unknown storage 'moon'; one of ('shared', 'partial', 'private', 'cache')

@@ -1,0 +1,11 @@
+// RUN: ROUNDTRIP
+// RUN: GENERIC_ROUNDTRIP
+
+%tokens = "test.op"() : () -> tensor<?xi32>
+%table = step.weight "embed" : !step.weight<[100, 64], "q8_0">
+%x = step.embedding %tokens, %table : tensor<?xi32>, !step.weight<[100, 64], "q8_0"> -> tensor<?x64xf32>
+
+// CHECK:      %tokens = "test.op"() : () -> tensor<?xi32>
+// CHECK-NEXT: %table = step.weight "embed" : !step.weight<[100, 64], "q8_0">
+// CHECK-NEXT: %x = step.embedding %tokens, %table : tensor<?xi32>, !step.weight<[100, 64], "q8_0"> -> tensor<?x64xf32>
+// CHECK-NEXT: }
