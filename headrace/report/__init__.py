@@ -1,0 +1,1 @@
+"""What a compiled program is: its stages in figures, as a table and as a picture."""

@@ -1,0 +1,1 @@
+"""The program drawn: stages, streams, weights and token edges, laid out from top to bottom."""

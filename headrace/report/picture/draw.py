@@ -1,0 +1,156 @@
+"""The drawing: cards in their places, streams between them, token edges on the streams."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.report.dataflow import Dataflow, Stream, Wait, dataflow
+from headrace.report.picture.layout import (
+    LABEL_SIZE,
+    MARGIN,
+    Layout,
+    is_lane,
+    lane_label,
+    lay_out,
+)
+from headrace.report.picture.style import Ink
+from headrace.report.picture.svg import Box, Canvas, Point
+from headrace.report.stages import StageRow
+
+_READING_INK = {"all": Ink.STREAM, "own": Ink.OWN, "private": Ink.OWN}
+_LEGEND = 74.0
+
+
+def draw_program(
+    module: ModuleOp, rows: tuple[StageRow, ...], title: str, subtitle: str
+) -> str:
+    """A mapped program as the text of an SVG file.
+
+    Args:
+        rows: its stages in figures (`stage_rows`).
+
+    Raises:
+        ProgramError: the program is not mapped.
+    """
+    flow = dataflow(module)
+    layout = lay_out(flow, {row.name: row for row in rows})
+    return _Drawing(flow, layout).document(title, subtitle)
+
+
+class _Drawing:
+    def __init__(self, flow: Dataflow, layout: Layout) -> None:
+        self.flow, self.layout = flow, layout
+        self.canvas = Canvas()
+
+    def document(self, title: str, subtitle: str) -> str:
+        width, height = self.layout.width, self.layout.bottom + _LEGEND
+        self.canvas.rectangle(Box(0, 0, width, height), Ink.PAPER, radius=0)
+        self.canvas.text((MARGIN, 36), title, 20, Ink.TEXT, bold=True)
+        self.canvas.text((MARGIN, 58), subtitle, 13, Ink.MUTED)
+        self._frames()
+        self._side_arrows()
+        for stream in self.flow.streams:
+            self._lane(stream) if is_lane(self.flow, stream) else self._straight(stream)
+        for wait in self.flow.waits:
+            self._wait(wait)
+        self._cards()
+        self._legend(self.layout.bottom + 8)
+        return self.canvas.document(width, height, title)
+
+    def _frames(self) -> None:
+        for trips, box in zip(self.flow.trips, self.layout.frames, strict=True):
+            self.canvas.rectangle(box, Ink.FRAME, Ink.FRAME_LINE, radius=12, dash="7 5")
+            badge = f"× {trips}"
+            self.canvas.text((box.x + 16, box.y + 34), badge, 24, Ink.TEXT, bold=True)
+            note = f"one loop, {trips} trips"
+            self.canvas.text((box.x + 16, box.y + 54), note, 12, Ink.MUTED)
+
+    def _cards(self) -> None:
+        for places in (self.layout.nodes, self.layout.weights, self.layout.caches):
+            for placed in places.values():
+                placed.card.draw(self.canvas, placed.box)
+
+    def _side_arrows(self) -> None:
+        """Weights into their stages; keys and values through the cache."""
+        for stage, placed in self.layout.weights.items():
+            target = self.layout.nodes[stage].box
+            at = (placed.box.right, placed.box.middle), (target.x, placed.box.middle)
+            self.canvas.arrow(at, Ink.WEIGHT_LINE)
+        for cache, placed in self.layout.caches.items():
+            reader = self.layout.nodes[cache.reader].box
+            at = (placed.box.right, reader.middle), (reader.x, reader.middle)
+            self.canvas.arrow(at, Ink.CACHE_LINE)
+            self._append(self.layout.nodes[cache.writer].box, placed.box)
+
+    def _append(self, writer: Box, cache: Box) -> None:
+        x, turn = writer.x + 40, writer.bottom + 18
+        corner: tuple[Point, ...] = ((x, writer.bottom), (x, turn), (cache.centre + 60, turn))
+        self.canvas.arrow((*corner, (cache.centre + 60, cache.y)), Ink.CACHE_LINE)
+        self.canvas.text((x + 10, turn + 4), "append", LABEL_SIZE, Ink.CACHE_LINE)
+
+    def _straight(self, stream: Stream) -> None:
+        source = self.layout.nodes[stream.source].box
+        target = self.layout.nodes[stream.target].box
+        x = source.centre + self._offset(stream)
+        self.canvas.arrow(((x, source.bottom), (x, target.y)), _READING_INK[stream.reading])
+        middle = (source.bottom + target.y) / 2
+        self._label((x + 16, middle + 4), lane_label(stream))
+        if stream.token:
+            self._token((x, middle))
+
+    def _offset(self, stream: Stream) -> float:
+        """Streams between the same nodes run side by side."""
+        ends = (stream.source, stream.target)
+        beside = [each for each in self.flow.streams if (each.source, each.target) == ends]
+        return 190.0 * beside.index(stream)
+
+    def _lane(self, stream: Stream) -> None:
+        source = self.layout.nodes[stream.source].box
+        target = self.layout.nodes[stream.target].box
+        x = self.layout.lanes[stream]
+        start, end = source.bottom - self._inset(stream, leaves=True), target.y + 17
+        if stream.back:
+            end = target.middle
+        points = ((source.right, start), (x, start), (x, end), (target.right, end))
+        self.canvas.arrow(points, _READING_INK[stream.reading])
+        middle = (start + end) / 2
+        self._label((x + 10, middle + 4), lane_label(stream))
+        if stream.token:
+            self._token((x, middle))
+
+    def _inset(self, stream: Stream, *, leaves: bool) -> float:
+        """Lanes that leave one node start one below the other."""
+        siblings = [each for each in self.layout.lanes if each.source == stream.source]
+        return 15.0 + 14.0 * siblings.index(stream)
+
+    def _wait(self, wait: Wait) -> None:
+        source, target = self.layout.nodes[wait.source].box, self.layout.nodes[wait.target].box
+        x = source.x - 18
+        points = ((source.x, source.middle), (x, source.middle), (x, target.y + 12))
+        self.canvas.arrow((*points, (target.x, target.y + 12)), Ink.TOKEN, 1.4, dash="5 4")
+
+    def _token(self, at: Point) -> None:
+        self.canvas.add(
+            "circle", cx=at[0], cy=at[1], r=5.5, fill=Ink.TOKEN, stroke=Ink.PAPER, stroke_width=1.5
+        )
+
+    def _label(self, at: Point, text: str) -> None:
+        self.canvas.text(at, text, LABEL_SIZE, Ink.STREAM)
+
+    def _legend(self, y: float) -> None:
+        x = MARGIN
+        self._token((x + 14, y + 14))
+        x = self._explain(x + 28, y + 18, "token edge: wait until all workers have given theirs", 380)
+        self.canvas.arrow(((x, y + 14), (x + 34, y + 14)), Ink.STREAM)
+        x = self._explain(x + 44, y + 18, "read by every worker", 200)
+        self.canvas.arrow(((x, y + 14), (x + 34, y + 14)), Ink.OWN)
+        self._explain(x + 44, y + 18, "own rows or own copy: no exchange", 0)
+        x = MARGIN
+        self.canvas.arrow(((x, y + 38), (x + 34, y + 38)), Ink.WEIGHT_LINE)
+        x = self._explain(x + 44, y + 42, "weights, streamed from memory once a step", 364)
+        self.canvas.arrow(((x, y + 38), (x + 34, y + 38)), Ink.CACHE_LINE)
+        self._explain(x + 44, y + 42, "keys and values", 0)
+
+    def _explain(self, x: float, y: float, text: str, width: float) -> float:
+        self.canvas.text((x, y), text, LABEL_SIZE, Ink.MUTED)
+        return x + width
