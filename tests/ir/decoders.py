@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
@@ -87,6 +88,29 @@ class Decoder:
     def weights(self) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(self.seed)
         return {name: _random_weight(rng, shape) for name, shape in sorted(self.shapes().items())}
+
+
+@st.composite
+def decoders(draw: st.DrawFn) -> Decoder:
+    layers = draw(st.integers(1, 3))
+    kv_heads = draw(st.integers(1, 3))
+    return Decoder(
+        layers=layers,
+        kv_heads=kv_heads,
+        heads=kv_heads * draw(st.integers(1, 3)),
+        head=2 * draw(st.integers(1, 10)),
+        features=draw(st.integers(1, 70)),
+        hidden=draw(st.integers(1, 70)),
+        vocabulary=draw(st.integers(2, 70)),
+        windows=tuple(draw(st.lists(st.integers(0, 5), min_size=layers, max_size=layers))),
+        thetas=tuple(
+            draw(st.lists(st.sampled_from([100.0, 10000.0]), min_size=layers, max_size=layers))
+        ),
+        head_norm=draw(st.booleans()),
+        bias=draw(st.booleans()),
+        post_norm=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**31)),
+    )
 
 
 def _random_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

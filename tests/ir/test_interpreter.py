@@ -9,34 +9,11 @@ from hypothesis import strategies as st
 
 from headrace.errors import ContextLengthError, ProgramError, RequestError
 from headrace.ir.interpreter import Interpreter
-from tests.ir.decoders import Decoder, program_of, reference_logits
+from tests.ir.decoders import Decoder, decoders, program_of, reference_logits
 
 
 def interpreter(decoder: Decoder, looped: bool = False) -> Interpreter:
     return Interpreter(program_of(decoder, looped), decoder.weights().__getitem__)
-
-
-@st.composite
-def decoders(draw: st.DrawFn) -> Decoder:
-    layers = draw(st.integers(1, 3))
-    kv_heads = draw(st.integers(1, 3))
-    return Decoder(
-        layers=layers,
-        kv_heads=kv_heads,
-        heads=kv_heads * draw(st.integers(1, 3)),
-        head=2 * draw(st.integers(1, 10)),
-        features=draw(st.integers(1, 70)),
-        hidden=draw(st.integers(1, 70)),
-        vocabulary=draw(st.integers(2, 70)),
-        windows=tuple(draw(st.lists(st.integers(0, 5), min_size=layers, max_size=layers))),
-        thetas=tuple(
-            draw(st.lists(st.sampled_from([100.0, 10000.0]), min_size=layers, max_size=layers))
-        ),
-        head_norm=draw(st.booleans()),
-        bias=draw(st.booleans()),
-        post_norm=draw(st.booleans()),
-        seed=draw(st.integers(0, 2**31)),
-    )
 
 
 @settings(deadline=None, max_examples=40)
