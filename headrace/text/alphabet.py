@@ -12,5 +12,4 @@ def _letters() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
-LETTER_OF_BYTE = _letters()
-BYTE_OF_LETTER = {letter: byte for byte, letter in enumerate(LETTER_OF_BYTE)}
+BYTE_OF_LETTER = {letter: byte for byte, letter in enumerate(_letters())}
