@@ -101,6 +101,10 @@ def _require_one(name: str, *attributes: RealsAttr | IntsAttr) -> None:
         raise VerifyException(f"{name}: expected one number")
 
 
+def _require_entries(name: str, op: Operation) -> None:
+    _require(entries_per_trip(op) > 0, f"{name}: expected one entry, or one a trip")
+
+
 def _require_format(name: str, format: StringAttr | None, known: tuple[str, ...]) -> None:
     if format is not None and format.data not in known:
         raise VerifyException(f"{name}: unknown format {format.data!r}; one of {known}")
@@ -164,6 +168,7 @@ class WeightOp(IRDLOperation):
         return tuple(pattern.replace("{}", str(layer)) for layer in self.layers.data)
 
     def verify_(self) -> None:
+        _require_entries("weight: layers", self)
         has_hole = "{}" in self.weight_name.data
         _require(
             has_hole == (self.layers is not None),
@@ -337,6 +342,7 @@ class RopeOp(IRDLOperation):
 
     def verify_(self) -> None:
         features = features_of(self.input)
+        _require_entries("rope: tables", self)
         _require(self.input.type == self.result.type, "rope: input and result have one type")
         _require(
             len(features) == 2 and features[1] % 2 == 0,
@@ -388,6 +394,7 @@ class AppendOp(IRDLOperation):
             len(key) == 2 and len(value) == 2 and key[0] == value[0],
             "append: keys and values are [T, kv heads, head], with the same heads",
         )
+        _require_entries("append: layers", self)
         _require_format("append", self.format, ("f32", "f16"))
 
 
@@ -440,6 +447,7 @@ class AttentionOp(IRDLOperation):
             len(query) == 2 and len(result) == 2 and query[0] == result[0],
             "attention: query and result are [T, heads, head]",
         )
+        _require_entries("attention: windows", self)
         _require_one("attention: scale", self.scale)
 
 

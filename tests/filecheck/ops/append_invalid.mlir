@@ -14,3 +14,11 @@
 %c = step.append %k, %k, %p, %p layers <0> format "q4" : tensor<?x3x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, tensor<?xi32> -> !step.cache
 
 // CHECK: append: unknown format 'q4'; one of ('f32', 'f16')
+
+// -----
+
+%k = "test.op"() : () -> tensor<?x3x64xf32>
+%p = "test.op"() : () -> tensor<?xi32>
+%c = step.append %k, %k, %p, %p layers <> : tensor<?x3x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, tensor<?xi32> -> !step.cache
+
+// CHECK: append: layers: expected one entry, or one a trip

@@ -15,3 +15,12 @@
 %y = step.attention %q, %c, %p, %p scale <0.125, 0.25> windows <0> : tensor<?x9x64xf32>, !step.cache, tensor<?xi32>, tensor<?xi32> -> tensor<?x9x64xf32>
 
 // CHECK: attention: scale: expected one number
+
+// -----
+
+%q = "test.op"() : () -> tensor<?x9x64xf32>
+%c = "test.op"() : () -> !step.cache
+%p = "test.op"() : () -> tensor<?xi32>
+%y = step.attention %q, %c, %p, %p scale <0.125> windows <> : tensor<?x9x64xf32>, !step.cache, tensor<?xi32>, tensor<?xi32> -> tensor<?x9x64xf32>
+
+// CHECK: attention: windows: expected one entry, or one a trip

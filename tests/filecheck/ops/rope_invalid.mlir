@@ -13,3 +13,11 @@
 %y = step.rope %x, %p tables [@r] : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
 
 // CHECK: rope: the input is [T, heads, head] with an even head dimension
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x2x16xf32>
+%p = "test.op"() : () -> tensor<?xi32>
+%y = step.rope %x, %p tables [] : tensor<?x2x16xf32>, tensor<?xi32> -> tensor<?x2x16xf32>
+
+// CHECK: rope: tables: expected one entry, or one a trip

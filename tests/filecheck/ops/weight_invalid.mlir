@@ -15,3 +15,9 @@
 %w = step.weight "w" layers <0, 1> : !step.weight<[64], "f32">
 
 // CHECK: weight 'w': '{}' and 'layers' belong together
+
+// -----
+
+%w = step.weight "{}" layers <> : !step.weight<[64], "f32">
+
+// CHECK: weight: layers: expected one entry, or one a trip

@@ -1,0 +1,82 @@
+"""Every scalar operator of map regions against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from xdsl.builder import Builder
+from xdsl.dialects import arith, math
+from xdsl.dialects.builtin import FloatAttr, f32
+from xdsl.ir import Block, Operation
+from xdsl.rewriter import InsertPoint
+
+from headrace.errors import ProgramError
+from headrace.ir.interpreter.scalars import ELEMENTWISE, run_map
+from headrace.ir.model_ops import YieldOp
+
+EXPECTED: dict[type[Operation], Callable[..., torch.Tensor]] = {
+    arith.AddfOp: torch.add,
+    arith.SubfOp: torch.sub,
+    arith.MulfOp: torch.mul,
+    arith.DivfOp: torch.div,
+    arith.NegfOp: torch.neg,
+    arith.MaximumfOp: torch.maximum,
+    arith.MinimumfOp: torch.minimum,
+    math.AbsFOp: torch.abs,
+    math.CosOp: torch.cos,
+    math.ErfOp: torch.erf,
+    math.ExpOp: torch.exp,
+    math.Exp2Op: torch.exp2,
+    math.ExpM1Op: torch.expm1,
+    math.LogOp: torch.log,
+    math.Log1pOp: torch.log1p,
+    math.Log2Op: torch.log2,
+    math.PowFOp: torch.pow,
+    math.RsqrtOp: torch.rsqrt,
+    math.SinOp: torch.sin,
+    math.SqrtOp: torch.sqrt,
+    math.TanhOp: torch.tanh,
+}
+BINARY = (
+    arith.AddfOp,
+    arith.SubfOp,
+    arith.MulfOp,
+    arith.DivfOp,
+    arith.MaximumfOp,
+    arith.MinimumfOp,
+    math.PowFOp,
+)
+
+
+def block_of(op_type: type[Operation], operands: int) -> Block:
+    block = Block(arg_types=[f32] * operands)
+    builder = Builder(InsertPoint.at_end(block))
+    builder.insert(YieldOp([builder.insert(op_type(*block.args)).results[0]]))
+    return block
+
+
+@pytest.mark.parametrize("op_type", list(ELEMENTWISE))
+def test_an_operator_is_that_of_pytorch(op_type: type[Operation]) -> None:
+    count = 2 if op_type in BINARY else 1
+    rng = np.random.default_rng(0)
+    inputs = [rng.uniform(0.01, 4, (3, 5)).astype(np.float32) for _ in range(count)]
+    result = run_map(block_of(op_type, count), inputs)
+    expected = EXPECTED[op_type](*map(torch.from_numpy, inputs))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_fills_the_result() -> None:
+    block = Block(arg_types=[f32])
+    builder = Builder(InsertPoint.at_end(block))
+    builder.insert(YieldOp([builder.insert(arith.ConstantOp(FloatAttr(0.5, f32))).result]))
+    result = run_map(block, [np.ones((2, 3), np.float32)])
+    np.testing.assert_array_equal(result, np.full((2, 3), 0.5, np.float32))
+
+
+def test_an_unknown_operator_is_named() -> None:
+    with pytest.raises(ProgramError, match=r"math\.ceil inside of a map"):
+        run_map(block_of(math.CeilOp, 1), [np.ones((1, 1), np.float32)])
