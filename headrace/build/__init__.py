@@ -1,0 +1,7 @@
+"""From a source to its artifact: compiled once, kept in the cache under its content's address."""
+
+from headrace.build.artifact import LEVELS, Artifact, Level
+from headrace.build.driver import build
+from headrace.build.options import Options, Weights, default_workers
+
+__all__ = ["LEVELS", "Artifact", "Level", "Options", "Weights", "build", "default_workers"]

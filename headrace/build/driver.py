@@ -1,0 +1,87 @@
+"""Compile a model, or find it compiled. A warm start comes through here: heavy imports wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace import cache
+from headrace.build.artifact import Artifact
+from headrace.build.key import packed_key, program_key, toolchain
+from headrace.build.options import Options
+from headrace.checkpoint.progress import NoProgress, Progress, step
+from headrace.checkpoint.source import Source, fingerprint, open_checkpoint, resolve
+from headrace.codegen.target import Target
+
+if TYPE_CHECKING:
+    from headrace.checkpoint.tensors import StoredTensor
+
+
+def build(source: str | Path, options: Options, progress: Progress | None = None) -> Artifact:
+    """The artifact of a model, with its packed weights; made if the cache has it not.
+
+    Of several processes that want the same one, one works and the others wait.
+
+    Args:
+        source: as `headrace.checkpoint.source.resolve` takes it.
+
+    Raises:
+        HeadraceError: the model cannot be found, read, captured or compiled, or the cache cannot
+            be written. Nothing half-made remains.
+    """
+    report = progress if progress is not None else NoProgress()
+    found = resolve(source, report)
+    content = fingerprint(found)
+    entry = cache.programs() / program_key(content, options, Target.host())
+    artifact = make_once(entry, lambda: _compile(found, content, options, entry, report), report)
+    pack_once(artifact, lambda: _stored_weights(found, artifact), report)
+    return artifact
+
+
+def make_once(entry: Path, make: Callable[[], None], report: Progress) -> Artifact:
+    """The artifact at `entry`; `make` writes it unless it is there or another process does so."""
+    if not entry.exists():
+        with cache.entry_lock(entry, lambda: _tell_waiting(report)):
+            if not entry.exists():
+                make()
+    return Artifact(entry)
+
+
+def pack_once(
+    artifact: Artifact, weights: Callable[[], Callable[[str], StoredTensor]], report: Progress
+) -> None:
+    """Write the packed weights unless they are there or another process does so."""
+    if artifact.packed.exists():
+        return
+    with cache.entry_lock(artifact.packed, lambda: _tell_waiting(report)):
+        if not artifact.packed.exists():
+            from headrace.runtime.pack import pack
+
+            pack(artifact.manifest, weights(), artifact.packed, report)
+
+
+def _compile(source: Source, content: str, options: Options, entry: Path, report: Progress) -> None:
+    from headrace.build.compiler import Order, compile_checkpoint
+    from headrace.build.entries import remove_superseded
+
+    path, packed = str(source.path.absolute()), packed_key(content, options)
+    cached = source.path.is_relative_to(cache.models())
+    name = source.name if cached else path
+    order = Order(name, path, content, toolchain(), packed, options, Target.host())
+    compile_checkpoint(source, order, entry, report)
+    remove_superseded(Artifact(entry))
+
+
+def _stored_weights(source: Source, artifact: Artifact) -> Callable[[str], StoredTensor]:
+    """The tensors of a checkpoint by their names in the program."""
+    from headrace.checkpoint.binding import bind
+
+    checkpoint = open_checkpoint(source)
+    bindings = artifact.about.bindings
+    return lambda name: bind(checkpoint, bindings[name])
+
+
+def _tell_waiting(report: Progress) -> None:
+    with step(report, "waiting for another headrace that compiles this model", None):
+        pass

@@ -1,0 +1,49 @@
+"""What of a build the user may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from headrace.errors import RequestError
+
+Weights = Literal["auto", "f32", "bf16"]
+MAX_WORKERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The choices that give different programs.
+
+    Attributes:
+        workers: threads; more than there are cores is allowed, and slower.
+        weights: `auto` keeps the formats that are stored; `f32` and `bf16` convert matrices.
+        profile: note the time of each stage while the program runs.
+
+    Raises:
+        RequestError: a value is out of its range.
+    """
+
+    workers: int
+    weights: Weights = "auto"
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights not in get_args(Weights):
+            raise RequestError(
+                f"weights is {self.weights!r}; it must be one of {', '.join(get_args(Weights))}",
+                where="weights",
+            )
+        counted = isinstance(self.workers, int) and not isinstance(self.workers, bool)
+        if not counted or not 1 <= self.workers <= MAX_WORKERS:
+            raise RequestError(
+                f"threads is {self.workers!r}; it must be an integer from 1 to {MAX_WORKERS}",
+                where="threads",
+            )
+
+
+def default_workers() -> int:
+    """One worker for each physical core that this process may use."""
+    from headrace.machine import probe_host
+
+    return probe_host().cores

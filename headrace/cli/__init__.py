@@ -1,0 +1,5 @@
+"""`headrace` on a terminal."""
+
+from headrace.cli.main import main
+
+__all__ = ["main"]

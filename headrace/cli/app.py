@@ -1,0 +1,62 @@
+"""The commands and where they are; each is imported when it is called."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"headrace {version('headrace')}"
+
+
+app = App(
+    name="headrace",
+    help="Run language models at the speed of memory: each is compiled into one streaming program.",
+    help_epilogue='Start with:  headrace run smollm2 "Why is the sky blue?"',
+    version=_version,
+    suppress_keyboard_interrupt=False,
+)
+app.command(
+    "headrace.cli.run:run",
+    help="""Answer a prompt, or chat.
+
+    The first run of a model downloads and compiles it; from then on it starts at once. The answer
+    goes to stdout, its speed and everything else to stderr. Ctrl-C stops the answer.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace run` chats with smollm2; Ctrl-D leaves.
+- `headrace run smollm2 "Why is the sky blue?"` answers and ends.
+- `git diff | headrace run smollm2` reads the prompt from stdin.
+- `headrace run model.gguf "Once upon a time" --raw --temperature 0.8` continues a text.
+- `headrace run path/to/hugging-face-model "Hello" --threads 2 --max-tokens 100`
+""",
+)
+app.command(
+    "headrace.cli.models:pull",
+    help="Fetch a model into the cache; nothing is loaded or compiled.",
+    help_epilogue="""Examples:
+
+- `headrace pull smollm2`
+- `headrace pull HuggingFaceTB/SmolLM2-135M-Instruct`
+- `headrace pull random:llama-3.2-1b@q4_0` writes random weights at that model's shape.
+""",
+)
+app.command(
+    "headrace.cli.models:ls",
+    help="List the models in the cache: size of the files, compiled programs, packed weights.",
+)
+app.command(
+    "headrace.cli.models:rm",
+    help="""Remove models from the cache, with what was compiled and packed of them.
+
+    Of a file or directory elsewhere only the compiled and packed parts go.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace rm smollm2`
+- `headrace rm model.gguf` frees what was compiled of it; the file stays.
+""",
+)

@@ -1,0 +1,70 @@
+"""`headrace pull`, `ls` and `rm`: the models in the cache."""
+
+from __future__ import annotations
+
+from headrace.cli.console import byte_count, note, terminal_progress
+
+
+def pull(model: str, /) -> None:
+    """Fetch a model into the cache; nothing is loaded or compiled.
+
+    Args:
+        model: An alias (smollm2), a hub id owner/name or owner/name:file.gguf, or
+            random:SHAPE@FORMAT.
+    """
+    from headrace.checkpoint.source import resolve
+
+    print(resolve(model, terminal_progress()).path)
+
+
+def ls() -> None:
+    """List the models in the cache: size of the files, compiled programs and packed weights."""
+    from headrace import cache
+    from headrace.build.entries import artifact_bytes, list_artifacts, packed_bytes
+    from headrace.checkpoint.store import list_models
+
+    files = {each.name: each.bytes for each in list_models()}
+    programs: dict[str, list[int]] = {}
+    packed: dict[str, set[str]] = {}
+    for artifact in list_artifacts():
+        source = artifact.about.source
+        programs.setdefault(source, []).append(artifact_bytes(artifact))
+        packed.setdefault(source, set()).add(artifact.about.packed)
+    rows = [("MODEL", "FILES", "PROGRAMS", "PACKED WEIGHTS")]
+    for name in sorted({*files, *programs}):
+        weights = sum(map(packed_bytes, packed.get(name, ())))
+        size = byte_count(files[name]) if name in files else "-"
+        compiled = programs.get(name, [])
+        shown = f"{len(compiled)} ({byte_count(sum(compiled))})" if compiled else "-"
+        rows.append((name, size, shown, byte_count(weights) if weights else "-"))
+    if len(rows) == 1:
+        note(f"no models in {cache.root()}; headrace pull smollm2 fetches one")
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def rm(model: str, /, *more: str) -> None:
+    """Remove models from the cache, with what was compiled and packed of them.
+
+    Of a file or directory elsewhere only the compiled and packed parts go.
+
+    Args:
+        model: A name as `headrace ls` shows it.
+        more: Further names.
+    """
+    for name in (model, *more):
+        _remove(name)
+
+
+def _remove(name: str) -> None:
+    from headrace.build.entries import remove_artifacts
+    from headrace.checkpoint.store import list_models, remove
+
+    freed = remove_artifacts(name)
+    size = freed.bytes
+    if not freed.programs or any(each.name == name for each in list_models()):
+        size += remove(name).bytes
+    print(f"removed {name}: {byte_count(size)} freed")

@@ -1,0 +1,1 @@
+"""Requests become schedules: validation, chunks of a prompt, tokens as they come."""
