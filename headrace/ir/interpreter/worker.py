@@ -10,17 +10,14 @@ from xdsl.ir import SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.interpreter import attention, handles, ownership
-from headrace.ir.interpreter.arrays import Array, Floats
+from headrace.ir.interpreter.arrays import Floats
 from headrace.ir.interpreter.clocks import Execution
-from headrace.ir.interpreter.evaluator import Evaluator, Value
+from headrace.ir.interpreter.evaluator import Value
 from headrace.ir.interpreter.handles import Handle
-from headrace.ir.interpreter.inputs import StepInputs
-from headrace.ir.interpreter.kv import KVCache
-from headrace.ir.interpreter.memory import Accessor, Instance, Mask, Memory, Place
-from headrace.ir.interpreter.model import Model, per_trip
-from headrace.ir.interpreter.schedule import Schedule
+from headrace.ir.interpreter.memory import Accessor, Instance, Place
+from headrace.ir.interpreter.share import ShareEvaluator
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import AppendOp, AttentionOp, LinearOp, YieldOp, features_of
+from headrace.ir.model_ops import AttentionOp, YieldOp, features_of
 from headrace.ir.stages import outer_values, stage_name
 from headrace.ir.types import CacheType
 
@@ -28,27 +25,8 @@ from headrace.ir.types import CacheType
 Waits: TypeAlias = Sequence[Execution]
 
 
-class Worker(Evaluator):
+class Worker(ShareEvaluator):
     """Runs a mapped program's stages in order, as a coroutine that yields what it waits for."""
-
-    def __init__(
-        self,
-        index: int,
-        model: Model,
-        cache: KVCache,
-        quantise_activations: bool,
-        schedule: Schedule,
-        memory: Memory,
-        inputs: StepInputs,
-    ) -> None:
-        super().__init__(model, cache, quantise_activations)
-        self.index = index
-        self.schedule = schedule
-        self.memory = memory
-        self.inputs = inputs
-        self.handles: dict[SSAValue, Handle] = {}
-        self.masks: dict[SSAValue, Mask] = {}
-        self.by = Accessor(index, Execution("", 0))
 
     def run(self) -> Generator[Waits]:
         """Run the whole program."""
@@ -99,7 +77,7 @@ class Worker(Evaluator):
             place = self._place(stage, number)
             rows = handles.row_count(inner, self.inputs)
             if isinstance(inner.type, CacheType):
-                self.handles[result] = Handle(instance, place, (self._layer(inner),))
+                self.handles[result] = Handle(instance, place, (self.layer_appended(inner),))
                 continue
             behind = handles.attention_behind(inner) if place.storage == "partial" else None
             self.handles[result] = Handle(
@@ -120,11 +98,6 @@ class Worker(Evaluator):
             )
         owner = self.index if storage in ("private", "partial") else -1
         return Place(storage, buffer.slot.data, owner)
-
-    def _layer(self, cache: SSAValue) -> int:
-        append = cache.owner
-        assert isinstance(append, AppendOp)
-        return per_trip(append.layers.data, self.trip)
 
     def _read(self, stage: StageOp, value: SSAValue) -> None:
         handle = self.handles.get(value)
@@ -180,66 +153,6 @@ class Worker(Evaluator):
             )
         flat = array.astype(np.float64).ravel()
         self.memory.write(self.by, handle.place, handle.instance, flat, mask.ravel())
-
-    def linear(self, op: LinearOp) -> Floats:
-        """The worker's own rows of a product; the others are NaN."""
-        weight = self.array(op.weight)
-        own = self.masks.get(op.result, np.ones(len(weight), np.bool_))
-        result = np.full((len(self.array(op.input)), len(weight)), np.nan, np.float32)
-        result[:, own] = self.product_input(op) @ weight[own].T
-        return result + self.array(op.bias[0]) if op.bias else result
-
-    def append(self, op: AppendOp) -> int:
-        keys, values = (ownership.own_heads(self.masks, each) for each in (op.key, op.value))
-        instance = Instance(self.by.execution, -1)
-        layer = self._layer(op.cache)
-        for kind, own in (("keys", keys), ("values", values)):
-            mask = np.broadcast_to(own, (len(self.inputs.tokens), len(own))).ravel()
-            touched = np.zeros(len(mask))
-            self.memory.write(self.by, Place(kind, layer), instance, touched, mask)
-        return self.append_heads(op, keys, values)
-
-    def attention(self, op: AttentionOp) -> Array:
-        """The worker's share, packed; the whole where the stage is not sharded by context."""
-        stage = op.parent_op()
-        assert isinstance(stage, StageOp)
-        heads, value_head = features_of(op.result)
-        partial = attention.Partial.empty(len(self.inputs.tokens), heads, value_head)
-        is_shared = ownership.shard_of(stage).axis == "context"
-        for token, visible, kv_heads in self._share(op) if is_shared else self._whole(op):
-            self._read_entries(op, token, visible, kv_heads)
-            self.attend(op, token, visible, partial, kv_heads)
-        return partial.packed() if is_shared else attention.merge([partial])
-
-    def _whole(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
-        for token in range(len(self.inputs.tokens)):
-            yield token, self.visible(op, token), slice(None)
-
-    def _share(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
-        """The (token, positions, KV heads) of the worker."""
-        tokens, workers = len(self.inputs.tokens), self.schedule.workers
-        if tokens == 1:
-            yield 0, np.array_split(self.visible(op, 0), workers)[self.index], slice(None)
-            return
-        kv_heads = self._kv_heads(op)
-        for head, block in ownership.attention_items(tokens, kv_heads, self.index, workers):
-            for token in block:
-                yield token, self.visible(op, token), slice(head, head + 1)
-
-    def _kv_heads(self, op: AttentionOp) -> int:
-        entries = self.cache.of(self.layer_of(op), int(self.inputs.sequences[0]))
-        assert entries is not None
-        return entries.keys.shape[1]
-
-    def _read_entries(self, op: AttentionOp, token: int, visible: Array, heads: slice) -> None:
-        """Check the reads of entries that this step appends."""
-        rows = handles.token_rows(self.inputs, int(self.inputs.sequences[token]), visible)
-        mask = np.zeros((len(self.inputs.tokens), self._kv_heads(op)), np.bool_)
-        mask[rows, heads] = True
-        handle = self.handles[op.cache]
-        instance = Instance(handle.instance.execution, -1)
-        for kind in ("keys", "values"):
-            self.memory.read(self.by, Place(kind, handle.layer), instance, mask.ravel())
 
 
 def outcome(worker: Worker, value: SSAValue) -> Value:
