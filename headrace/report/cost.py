@@ -24,8 +24,8 @@ class CostModel:
 
     def step_seconds(self, row: StageRow) -> float:
         """Seconds of all trips of a stage for one token."""
-        waits = row.trips if row.edges else 0
-        return max(self._read(row), self._multiply(row)) + waits * self.machine.token_exchange_s
+        exchange = row.exchanges * self.machine.token_exchange_s
+        return max(self._read(row), self._multiply(row)) + exchange
 
     def _read(self, row: StageRow) -> float:
         if row.kind == "sample":
@@ -38,10 +38,3 @@ class CostModel:
     def _multiply(self, row: StageRow) -> float:
         macs = row.quantised_macs + FLOAT_LANES * row.float_macs
         return macs / self.machine.int8_macs_per_s
-
-
-def predicted_shares(rows: tuple[StageRow, ...], model: CostModel) -> dict[str, float]:
-    """The fraction of a step's predicted time that each stage takes."""
-    seconds = {row.name: model.step_seconds(row) for row in rows}
-    total = sum(seconds.values())
-    return {name: each / total for name, each in seconds.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
@@ -10,7 +9,7 @@ from xdsl.ir import Operation, OpResult, SSAValue
 
 from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
-from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
+from headrace.ir.mapping_ops import StageOp, StreamOp
 from headrace.ir.model_ops import (
     AppendOp,
     AttentionOp,
@@ -20,9 +19,10 @@ from headrace.ir.model_ops import (
     features_of,
     weight_shape,
 )
-from headrace.ir.stages import Kind, segments, stage_kind, stage_name, stage_ops
+from headrace.ir.stages import Kind, segments, stage_name, stage_ops
 from headrace.ir.types import Shard, WeightType
-from headrace.passes.programs import program_of
+from headrace.passes.programs import stages_of
+from headrace.passes.report import StageReport, report
 from headrace.report.operators import FusedOperator, fused_operators
 
 VALUE_BYTES = {"f32": 4, "f16": 2}
@@ -46,7 +46,8 @@ class StageRow:
         kv_bytes: bytes of keys and values that all workers read together.
         value_bytes: bytes of other values that its own work reads (the logits, by sampling).
         quantised_macs, float_macs: multiply-adds on 8-bit and on float32 activations.
-        unit_rows: rows of a unit of each segment. edges: what it waits for.
+        unit_rows: rows of a unit of each segment.
+        edges: what it waits for. exchanges: how often, in a step.
     """
 
     name: str
@@ -62,6 +63,7 @@ class StageRow:
     shard: Shard
     unit_rows: tuple[int, ...]
     edges: tuple[Edge, ...]
+    exchanges: int
 
     @property
     def bytes(self) -> int:
@@ -79,29 +81,11 @@ def stage_rows(module: ModuleOp, kv_tokens: int) -> tuple[StageRow, ...]:
         ProgramError: the program is not mapped.
     """
     streams = _streams(module)
+    counted = {each.name: each for each in report(module).stages}
     return tuple(
-        _row(stage, trips, streams.get(stage_name(stage), ()), kv_tokens)
-        for stage, trips in staged(module)
+        _row(stage, counted[stage_name(stage)], streams.get(stage_name(stage), ()), kv_tokens)
+        for stage in stages_of(module)
     )
-
-
-def staged(module: ModuleOp) -> Iterator[tuple[StageOp, int]]:
-    """The program's stages in order, each with the trips of its loop (1 outside)."""
-    for op in program_of(module).block.ops:
-        if isinstance(op, LoopOp):
-            for stage in op.block.ops:
-                if isinstance(stage, StageOp):
-                    yield stage, op.trip_count
-        elif isinstance(op, StageOp):
-            yield op, 1
-
-
-def worker_count(module: ModuleOp) -> int:
-    """How many workers the products of a mapped program are divided over."""
-    for stage, _ in staged(module):
-        if stage.shard is not None and stage.shard.data.axis == "rows":
-            return len(stage.shard.data.bounds) - 1
-    raise ProgramError("no stage is sharded by rows", hint="map the program first")
 
 
 def _streams(module: ModuleOp) -> dict[str, tuple[int, ...]]:
@@ -114,14 +98,15 @@ def _streams(module: ModuleOp) -> dict[str, tuple[int, ...]]:
     return {stage: tuple(sizes[w] for w in sorted(sizes)) for stage, sizes in found.items()}
 
 
-def _row(stage: StageOp, trips: int, streams: tuple[int, ...], kv_tokens: int) -> StageRow:
-    if stage.shard is None:
-        raise ProgramError("the stage is not sharded", where=f"stage @{stage_name(stage)}")
+def _row(
+    stage: StageOp, counted: StageReport, streams: tuple[int, ...], kv_tokens: int
+) -> StageRow:
+    trips = counted.executions
     linears = [op for op in stage_ops(stage) if isinstance(op, LinearOp)]
     macs = _product_macs(linears, trips)
     return StageRow(
-        name=stage_name(stage),
-        kind=stage_kind(stage),
+        name=counted.name,
+        kind=counted.kind,
         trips=trips,
         operators=fused_operators(stage),
         weights=tuple(dict.fromkeys(_format(op.weight) for op in linears)),
@@ -130,9 +115,10 @@ def _row(stage: StageOp, trips: int, streams: tuple[int, ...], kv_tokens: int) -
         value_bytes=sum(_logit_bytes(op) for op in stage_ops(stage)),
         quantised_macs=macs["q8"],
         float_macs=macs["f32"] + sum(_attention_macs(op, trips, kv_tokens) for op in stage.walk()),
-        shard=stage.shard.data,
+        shard=counted.shard,
         unit_rows=tuple(segment.unit_rows for segment in segments(stage)) if linears else (),
         edges=tuple(Edge(each.stage_name, each.distance.data) for each in stage.after or ()),
+        exchanges=counted.exchanges,
     )
 
 

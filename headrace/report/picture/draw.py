@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xdsl.dialects.builtin import ModuleOp
 
+from headrace.passes.report import ProgramReport, report
 from headrace.report.dataflow import Dataflow, Stream, Wait, dataflow
 from headrace.report.picture.layout import (
     LABEL_SIZE,
@@ -16,25 +17,34 @@ from headrace.report.picture.layout import (
 from headrace.report.picture.style import Ink
 from headrace.report.picture.svg import Box, Canvas, Point
 from headrace.report.stages import StageRow
+from headrace.report.units import bytes_text
 
 _READING_INK = {"all": Ink.STREAM, "own": Ink.OWN, "private": Ink.OWN}
-_LEGEND = 74.0
+_LEGEND = 56.0
 
 
-def draw_program(
-    module: ModuleOp, rows: tuple[StageRow, ...], title: str, subtitle: str
-) -> str:
+def draw_program(module: ModuleOp, rows: tuple[StageRow, ...], title: str) -> str:
     """A mapped program as the text of an SVG file.
 
     Args:
         rows: its stages in figures (`stage_rows`).
+        title: the model's name.
 
     Raises:
         ProgramError: the program is not mapped.
     """
     flow = dataflow(module)
     layout = lay_out(flow, {row.name: row for row in rows})
-    return _Drawing(flow, layout).document(title, subtitle)
+    return _Drawing(flow, layout).document(title, _subtitle(report(module), rows))
+
+
+def _subtitle(program: ProgramReport, rows: tuple[StageRow, ...]) -> str:
+    weights = bytes_text(sum(sum(row.worker_bytes) for row in rows))
+    workers = "1 worker" if program.workers == 1 else f"{program.workers} workers"
+    facts = [f"{weights} of weights a token", workers, f"{program.exchanges_per_step} exchanges"]
+    if program.loops:
+        facts.insert(0, f"{program.stages_per_layer:g} stages a layer")
+    return " · ".join(facts)
 
 
 class _Drawing:
@@ -54,7 +64,7 @@ class _Drawing:
         for wait in self.flow.waits:
             self._wait(wait)
         self._cards()
-        self._legend(self.layout.bottom + 8)
+        self._legend(self.layout.bottom - 10)
         return self.canvas.document(width, height, title)
 
     def _frames(self) -> None:
@@ -108,9 +118,8 @@ class _Drawing:
         source = self.layout.nodes[stream.source].box
         target = self.layout.nodes[stream.target].box
         x = self.layout.lanes[stream]
-        start, end = source.bottom - self._inset(stream, leaves=True), target.y + 17
-        if stream.back:
-            end = target.middle
+        start = source.bottom - self._inset(stream)
+        end = target.y + 9 if stream.back else target.y + 17
         points = ((source.right, start), (x, start), (x, end), (target.right, end))
         self.canvas.arrow(points, _READING_INK[stream.reading])
         middle = (start + end) / 2
@@ -118,10 +127,10 @@ class _Drawing:
         if stream.token:
             self._token((x, middle))
 
-    def _inset(self, stream: Stream, *, leaves: bool) -> float:
-        """Lanes that leave one node start one below the other."""
+    def _inset(self, stream: Stream) -> float:
+        """Lanes that leave one node start one above the other."""
         siblings = [each for each in self.layout.lanes if each.source == stream.source]
-        return 15.0 + 14.0 * siblings.index(stream)
+        return 9.0 + 14.0 * siblings.index(stream)
 
     def _wait(self, wait: Wait) -> None:
         source, target = self.layout.nodes[wait.source].box, self.layout.nodes[wait.target].box

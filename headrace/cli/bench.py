@@ -1,0 +1,59 @@
+"""`headrace bench`: speed, beside a pure read of the same bytes and beside other engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from headrace.cli.console import terminal_progress
+
+Switch = Parameter(negative="")
+
+
+def bench(
+    model: str,
+    /,
+    *,
+    prompt: int = 512,
+    decode: int = 128,
+    repetitions: int = 5,
+    threads: int | None = None,
+    weights: Literal["auto", "f32", "bf16"] = "auto",
+    peers: Annotated[bool, Switch] = False,
+    peer_python: Path | None = None,
+    json: Annotated[bool, Switch] = False,
+) -> None:
+    """Measure a model's speed on this machine.
+
+    Args:
+        model: An alias (smollm2), a GGUF file, a Hugging Face directory, a hub id owner/name, or
+            random:SHAPE@FORMAT.
+        prompt: Tokens of the prompt.
+        decode: Tokens generated after it.
+        repetitions: How often everything is measured; medians are over them.
+        threads: Workers, for the peers too; one for each physical core allowed, if not given.
+        weights: Keep the stored format, or convert matrices to f32 or bf16.
+        peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
+        peer_python: The Python that has llama-cpp-python; $HEADRACE_PEER_PYTHON or this one, if
+            not given.
+        json: Print one JSON object: medians by name, and all spreads under "spread".
+    """
+    from headrace.bench.benchmark import benchmark
+    from headrace.bench.peers import peer_python as python_of_peer
+    from headrace.bench.plan import Plan
+    from headrace.build import Options, default_workers
+
+    options = Options(default_workers() if threads is None else threads, weights)
+    plan = Plan(prompt, decode, repetitions)
+    python = python_of_peer(peer_python) if peers or peer_python else None
+    result = benchmark(model, options, plan, python, terminal_progress())
+    if json:
+        print(result.to_json())
+        return
+    from rich.console import Console
+
+    from headrace.bench.table import figures_table
+
+    Console().print(figures_table(result))
