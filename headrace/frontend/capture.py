@@ -108,20 +108,25 @@ def capture_module(module: torch.nn.Module, context: int | None = None) -> Captu
             operators that cannot be lowered.
     """
     _require_float32(module)
-    config = getattr(module, "config", None)
-    if context is None:
-        if not isinstance(config, PretrainedConfig):
-            raise UnsupportedModelError(
-                "the largest number of positions is not known", hint="pass context=..."
-            )
-        context = config.max_position_embeddings
+    positions = _configured_context(module) if context is None else context
     with captured_attention(module) as keywords:
-        exported = export_step(module, context, {}, keywords)
+        exported = export_step(module, positions, {}, keywords)
     program = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
     weights = {
         name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
     }
-    return CapturedModule(program, weights, context)
+    return CapturedModule(program, weights, positions)
+
+
+def _configured_context(module: torch.nn.Module) -> int:
+    config = getattr(module, "config", None)
+    if not isinstance(config, PretrainedConfig):
+        raise UnsupportedModelError(
+            "the largest number of positions is not known",
+            where=type(module).__name__,
+            hint="pass context=...",
+        )
+    return config.max_position_embeddings
 
 
 def _require_float32(module: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, GenerationConfig, PretrainedConfig
 
 from headrace.errors import UnsupportedModelError
@@ -18,7 +19,7 @@ def directory_config(path: Path) -> PretrainedConfig:
     """
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise UnsupportedModelError(
             f"the configuration cannot be read: {error}", where=str(path / "config.json")
         ) from error

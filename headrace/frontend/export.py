@@ -15,6 +15,8 @@ from torch.fx import Graph, Node
 from headrace.errors import HeadraceError, UnsupportedModelError
 
 EXAMPLE_TOKENS = 5
+#: torch.export takes a dimension of 0 or 1 for fixed.
+SHORTEST_CONTEXT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,7 @@ class Exported:
 
     @property
     def logits(self) -> Node:
-        (results,) = self.graph.output_node().args
-        (logits,) = results  # type: ignore[misc]
+        (logits,) = self.graph.output_node().all_input_nodes
         return logits
 
 
@@ -76,17 +77,24 @@ def export_step(
     Raises:
         UnsupportedModelError: torch.export cannot follow the module's code.
     """
+    if context < SHORTEST_CONTEXT:
+        raise UnsupportedModelError(
+            f"a context of {context} positions; {SHORTEST_CONTEXT} are the least",
+            where=type(module).__name__,
+        )
     device = next(module.parameters()).device
-    example = torch.zeros(1, EXAMPLE_TOKENS, dtype=torch.long, device=device)
-    length = Dim("T", min=2, max=context)
+    example = torch.zeros(1, min(EXAMPLE_TOKENS, context), dtype=torch.long, device=device)
+    length = Dim("T", min=SHORTEST_CONTEXT, max=context)
     try:
         with torch.no_grad():
             program = torch.export.export(
-                _Step(module, keywords).eval(),
+                _Step(module, keywords),
                 (example, example.clone()),
                 dynamic_shapes=({1: length}, {1: length}),
                 strict=False,
             )
+            if _assigns_in_place(program):
+                program = program.run_decompositions({})
     except HeadraceError:
         raise
     except Exception as error:  # torch.export raises whatever the module's code raises under it
@@ -98,19 +106,35 @@ def export_step(
     return _exported(program, module, context, values)
 
 
+def _assigns_in_place(program: torch.export.ExportedProgram) -> bool:
+    """Whether some operator writes into its input; then a node's value depends on its users.
+
+    An empty `run_decompositions` rewrites them as functions. It takes as long as the export.
+    """
+    schemas = (getattr(node.target, "_schema", None) for node in program.graph.nodes)
+    return any(schema is not None and schema.is_mutable for schema in schemas)
+
+
 def _exported(
     program: torch.export.ExportedProgram,
     module: torch.nn.Module,
     context: int,
     values: Mapping[str, torch.Tensor],
 ) -> Exported:
-    specs = program.graph_signature.input_specs
+    signature = program.graph_signature
+    if signature.buffers_to_mutate:
+        names = {name.removeprefix("module.") for name in signature.buffers_to_mutate.values()}
+        raise UnsupportedModelError(
+            f"the model changes its own buffers from step to step: {', '.join(sorted(names))}",
+            where=type(module).__name__,
+            hint="rotary tables must not depend on the length of the text",
+        )
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
     first_names = _first_names(module)
     parameters: dict[Node, str] = {}
     constants: dict[Node, torch.Tensor] = {}
     inputs: list[Node] = []
-    for node, spec in zip(placeholders, specs, strict=True):
+    for node, spec in zip(placeholders, signature.input_specs, strict=True):
         name = (spec.target or "").removeprefix("module.")
         if spec.kind is InputKind.PARAMETER:
             parameters[node] = first_names[name]
@@ -124,7 +148,8 @@ def _exported(
 
 def _held(program: torch.export.ExportedProgram, target: str | None) -> torch.Tensor:
     assert target is not None
-    held = program.state_dict[target] if target in program.state_dict else program.constants[target]
+    held = program.state_dict.get(target, program.constants.get(target))
+    assert isinstance(held, torch.Tensor)
     return held.detach()
 
 

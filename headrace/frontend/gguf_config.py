@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
@@ -15,7 +16,7 @@ from transformers import (
 )
 
 from headrace.checkpoint.tensors import Checkpoint
-from headrace.errors import UnsupportedModelError
+from headrace.errors import MalformedFileError, UnsupportedModelError
 from headrace.frontend.metadata import Metadata, read_metadata
 
 #: llama.cpp has these numbers in its code and not in the file: Gemma 3's local rotary base, the
@@ -38,7 +39,12 @@ def gguf_config(checkpoint: Checkpoint) -> PretrainedConfig:
             where=metadata.path,
             hint=f"take a model of one of: {', '.join(ARCHITECTURES)}",
         )
-    return make(metadata, checkpoint)
+    try:
+        return make(metadata, checkpoint)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise UnsupportedModelError(
+            f"transformers refuses the configuration: {error}", where=metadata.path
+        ) from error
 
 
 def gguf_stop_tokens(checkpoint: Checkpoint) -> tuple[int, ...]:
@@ -77,7 +83,7 @@ def _gemma3(metadata: Metadata, checkpoint: Checkpoint) -> PretrainedConfig:
             "full_attention": _rope(metadata, default_base=1e6),
             "sliding_attention": {"rope_type": "default", "rope_theta": local},
         },
-        sliding_window=metadata.integer("attention.sliding_window"),
+        sliding_window=metadata.count("attention.sliding_window"),
         layer_types=_layer_types(metadata, layers),
         query_pre_attn_scalar=(
             hidden // heads if layers == GEMMA3_27B_LAYERS else common["head_dim"]
@@ -95,25 +101,39 @@ ARCHITECTURES: Mapping[str, Callable[[Metadata, Checkpoint], PretrainedConfig]] 
 
 def _common(metadata: Metadata, checkpoint: Checkpoint) -> dict[str, Any]:
     """What all architectures have."""
-    hidden = metadata.integer("embedding_length")
-    heads = metadata.integer("attention.head_count")
-    head = metadata.integer("attention.key_length", hidden // max(heads, 1))
+    hidden = metadata.count("embedding_length")
+    heads = metadata.count("attention.head_count")
+    head = metadata.count("attention.key_length", hidden // heads)
     _require(metadata, "attention.value_length", head)
     _require(metadata, "rope.dimension_count", head)
     _require(metadata, "expert_count", 0)
-    vocabulary, *_ = checkpoint.tensor("token_embd.weight").shape
+    layers = metadata.count("block_count")
+    # A header's sizes must be those of its tensors before anything is made as large as it says.
+    _require_shape(checkpoint, "token_embd.weight", (None, hidden))
+    _require_shape(checkpoint, f"blk.{layers - 1}.attn_q.weight", (heads * head, hidden))
     return {
-        "vocab_size": vocabulary,
+        "vocab_size": checkpoint.tensor("token_embd.weight").shape[0],
         "hidden_size": hidden,
-        "intermediate_size": metadata.integer("feed_forward_length"),
-        "num_hidden_layers": metadata.integer("block_count"),
+        "intermediate_size": metadata.count("feed_forward_length"),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": metadata.integer("attention.head_count_kv", heads),
+        "num_key_value_heads": metadata.count("attention.head_count_kv", heads),
         "head_dim": head,
         "rms_norm_eps": metadata.real("attention.layer_norm_rms_epsilon"),
-        "max_position_embeddings": metadata.integer("context_length"),
+        "max_position_embeddings": metadata.count("context_length"),
         "tie_word_embeddings": "output.weight" not in checkpoint.names(),
     }
+
+
+def _require_shape(checkpoint: Checkpoint, tensor: str, expected: tuple[int | None, int]) -> None:
+    shape = checkpoint.tensor(tensor).shape
+    if len(shape) != 2 or (expected[0] or shape[0], expected[1]) != shape:
+        rows, cols = expected
+        raise MalformedFileError(
+            f"tensor '{tensor}' has the shape {list(shape)}, and the keys say "
+            f"[{'vocabulary' if rows is None else rows}, {cols}]",
+            where=str(checkpoint.path),
+        )
 
 
 def _rope(metadata: Metadata, default_base: float = 10000.0) -> dict[str, Any]:
@@ -130,13 +150,13 @@ def _rope(metadata: Metadata, default_base: float = 10000.0) -> dict[str, Any]:
     rope |= {"rope_type": kind, "factor": metadata.real("rope.scaling.factor")}
     if kind == "yarn":
         _require(metadata, "rope.scaling.attn_factor", 1)
-        original = metadata.integer("rope.scaling.original_context_length")
+        original = metadata.count("rope.scaling.original_context_length")
         rope["original_max_position_embeddings"] = original
     return rope
 
 
 def _layer_types(metadata: Metadata, layers: int) -> list[str]:
-    period = metadata.integer("attention.sliding_window_pattern", GEMMA3_PERIOD)
+    period = metadata.count("attention.sliding_window_pattern", GEMMA3_PERIOD)
     return [
         "full_attention" if (layer + 1) % period == 0 else "sliding_attention"
         for layer in range(layers)
@@ -149,10 +169,10 @@ def _optional(metadata: Metadata, key: str) -> float | None:
 
 def _refuse_window(metadata: Metadata) -> None:
     """These architectures have windows in some files that llama.cpp itself does not apply."""
-    window = metadata.integer("attention.sliding_window", 0)
-    if 0 < window < metadata.integer("context_length"):
+    window = metadata.real("attention.sliding_window", 0)
+    if 0 < window < metadata.count("context_length"):
         raise UnsupportedModelError(
-            f"a sliding window of {window} in the architecture '{metadata.architecture}'",
+            f"a sliding window of {window:g} in the architecture '{metadata.architecture}'",
             where=f"{metadata.path}, key '{metadata.architecture}.attention.sliding_window'",
         )
 

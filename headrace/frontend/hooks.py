@@ -29,9 +29,9 @@ torch.library.define(
     "headrace::attention",
     "(Tensor query, Tensor key, Tensor value, float scale, int window, str[] extras) -> Tensor",
 )
+ATTENTION = torch.ops.headrace.attention.default
 
 
-@torch.library.register_fake("headrace::attention")
 def _shape(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -42,6 +42,9 @@ def _shape(
 ) -> torch.Tensor:
     batch, heads, tokens, _ = query.shape
     return query.new_empty(batch, tokens, heads, value.shape[-1])
+
+
+torch.library.register_fake("headrace::attention", _shape)
 
 
 def _attend(
@@ -63,14 +66,17 @@ def _attend(
     if not others.get("is_causal", getattr(module, "is_causal", True)):
         extras.append("attention that is not causal")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    attend = torch.ops.headrace.attention
-    return attend(query, key, value, scale, sliding_window or 0, extras), None
+    return ATTENTION(query, key, value, scale, sliding_window or 0, extras), None
 
 
 def register() -> None:
     """Make `IMPLEMENTATION` known to transformers."""
     ALL_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, _attend)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, lambda *_, **__: None)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, _no_mask)
+
+
+def _no_mask(*_: object, **__: object) -> None:
+    """`ATTENTION` is causal by itself, and knows its window."""
 
 
 @contextmanager
@@ -83,7 +89,7 @@ def captured_attention(module: torch.nn.Module) -> Generator[dict[str, object]]:
         yield {}
         return
     register()
-    before = module.config._attn_implementation
+    before = module.config._attn_implementation or "eager"  # pyright: ignore[reportPrivateUsage]
     module.set_attn_implementation(IMPLEMENTATION)
     try:
         yield {"use_cache": False}

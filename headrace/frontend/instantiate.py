@@ -43,10 +43,17 @@ def buffer_values(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """
     values: dict[str, torch.Tensor] = {}
     for path, module, owner in _owned(model, "", model):
-        names = module._non_persistent_buffers_set
-        made = _initialised(owner, module) if names else {}
-        values |= {f"{path}{name}": made[name] for name in names if name in made}
+        names = _transient(module)
+        if names:
+            made = _initialised(owner, module, names)
+            values |= {path + name: buffer for name, buffer in made.items()}
     return values
+
+
+def _transient(module: torch.nn.Module) -> list[str]:
+    """The names of a module's own non-persistent buffers."""
+    own = [name for name, _ in module.named_buffers(recurse=False)]
+    return [name for name in own if name not in module.state_dict()] if own else []
 
 
 def _owned(
@@ -60,19 +67,20 @@ def _owned(
         yield from _owned(child, f"{path}{name}.", owner)
 
 
-def _initialised(owner: PreTrainedModel, module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    twin = copy.copy(module)
-    buffers = {
-        name: torch.full(buffer.shape, torch.nan, dtype=buffer.dtype, device="cpu")
-        for name, buffer in module.named_buffers(recurse=False)
-    }
-    twin._buffers = dict(buffers)
+def _initialised(
+    owner: PreTrainedModel, module: torch.nn.Module, names: list[str]
+) -> dict[str, torch.Tensor]:
+    twin = copy.deepcopy(module)
+    for name in names:
+        empty = torch.empty_like(getattr(module, name), device="cpu")
+        setattr(twin, name, empty.fill_(torch.nan if empty.is_floating_point() else 0))
     with torch.no_grad():
-        owner._init_weights(twin)
-    for name, buffer in buffers.items():
-        if torch.isnan(buffer).any():
+        owner._init_weights(twin)  # pyright: ignore[reportPrivateUsage]
+    made = {name: getattr(twin, name) for name in names}
+    for name, buffer in made.items():
+        if not buffer.is_floating_point() or torch.isnan(buffer).any():
             raise UnsupportedModelError(
                 f"buffer {name!r} is in no checkpoint and transformers does not compute it",
                 where=type(module).__name__,
             )
-    return buffers
+    return made

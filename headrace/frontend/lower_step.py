@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch.fx import Node
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Region
 
-import headrace.frontend.lower  # noqa: F401  (registers the rules)
+import headrace.frontend.lower  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from headrace.frontend.emitter import Emitter, WeightTypes
 from headrace.frontend.export import Exported
 from headrace.frontend.finish import finish
@@ -49,12 +51,15 @@ def _choose(trace: Trace, problems: Problems) -> dict[Node, Rule]:
             needed.update(chosen[node].inputs)
         except CannotLowerError as error:
             problems.add(node, error)
-            needed.update(each for each in node.all_input_nodes if _is_activation(trace, each))
+            needed.update(_inputs_of_refused(trace, node, error))
     return dict(reversed(chosen.items()))
 
 
-def _is_activation(trace: Trace, node: Node) -> bool:
-    return trace.is_data(node) and trace.parameter(node) is None
+def _inputs_of_refused(trace: Trace, node: Node, error: CannotLowerError) -> Iterable[Node]:
+    if error.inputs is not None:
+        return error.inputs
+    activations = (each for each in node.all_input_nodes if trace.is_data(each))
+    return [each for each in activations if trace.parameter(each) is None]
 
 
 def _emit(emitter: Emitter, rules: dict[Node, Rule], problems: Problems) -> Value:

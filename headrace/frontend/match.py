@@ -21,7 +21,7 @@ def number(trace: Trace, operand: Any) -> float | None:
 def same_pair(trace: Trace, node: object, target: object) -> list[tuple[Any, Any]]:
     """The operands of a commutative operator in both orders; nothing for other nodes."""
     node = trace.source(node)
-    if not isinstance(node, Node) or not is_call(node, target):
+    if not is_call(node, target):
         return []
     if node.kwargs.get("alpha", 1) != 1:
         return []
@@ -53,7 +53,8 @@ def half_of(trace: Trace, node: object) -> tuple[Node, int] | None:
         return _sliced_half(trace, node)
     if is_getitem(node):
         pieces, which = node.args
-        if is_call(pieces, aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default):
+        kinds = aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default
+        if is_call(pieces, *kinds) and isinstance(which, int):
             return _split_half(trace, pieces, which)
     return None
 
@@ -61,20 +62,24 @@ def half_of(trace: Trace, node: object) -> tuple[Node, int] | None:
 def _sliced_half(trace: Trace, node: Node) -> tuple[Node, int] | None:
     given = arguments(node)
     whole = trace.source(given["self"])
-    rank, width = len(shape_of(whole)), shape_of(whole)[-1]
-    if given["dim"] % rank != rank - 1 or given["step"] != 1:
+    if not is_last(whole, given["dim"]) or given["step"] != 1:
         return None
-    start, end = given["start"] or 0, given["end"]
-    end = width if end is None else min(end, width)
-    bounds = {(0, width // 2): 0, (width // 2, width): 1}
-    which = bounds.get((start % width, end % width or width))
+    width = shape_of(whole)[-1]
+    start, end, _ = slice(given["start"], given["end"]).indices(width)
+    which = {(0, width // 2): 0, (width // 2, width): 1}.get((start, end))
     return None if which is None else (whole, which)
 
 
 def _split_half(trace: Trace, pieces: Node, which: int) -> tuple[Node, int] | None:
-    whole = trace.source(pieces.args[0])
-    rank, width = len(shape_of(whole)), shape_of(whole)[-1]
+    given = arguments(pieces)
+    whole = trace.source(given["self"])
     widths = [each.shape[-1] for each in pieces.meta["val"]]
-    if arguments(pieces)["dim"] % rank != rank - 1 or widths != [width // 2] * 2:
+    if not is_last(whole, given["dim"]) or widths != [shape_of(whole)[-1] // 2] * 2:
         return None
     return whole, which
+
+
+def is_last(node: Node, dim: int) -> bool:
+    """Whether a dimension, counted from either end, is a node's last and holds no tokens."""
+    shape = shape_of(node)
+    return dim % len(shape) == len(shape) - 1 and isinstance(shape[-1], int)

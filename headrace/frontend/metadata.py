@@ -13,25 +13,25 @@ from headrace.errors import MalformedFileError
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The keys of one architecture: `integer("block_count")` reads `llama.block_count`."""
+    """The keys of one architecture: `count("block_count")` reads `llama.block_count`."""
 
     architecture: str
     values: Mapping[str, object]
     path: str
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A positive or zero integer.
+    def count(self, key: str, default: int | None = None) -> int:
+        """A positive integer.
 
         Raises:
             MalformedFileError: it is missing without a default, or something else.
         """
         value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self._wrong(key, "one non-negative integer", value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._wrong(key, "one positive integer", value)
         return value
 
     def real(self, key: str, default: float | None = None) -> float:
-        """The shortest decimal number with the float32 value stored; errors as `integer`."""
+        """The shortest decimal number with the float32 value stored; errors as `count`."""
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(key, "one number", value)

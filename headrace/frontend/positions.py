@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.fx import Node
 from torch.fx.node import map_aggregate
 
 from headrace.frontend.rules import CannotLowerError
-from headrace.frontend.trace import Trace, aten, is_call, shape_of
+from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
 
 #: How many evenly spread positions are looked at besides the powers of two.
 SPREAD = 64
@@ -57,7 +58,9 @@ def _ancestors(trace: Trace, node: Node) -> set[Node]:
 
 def _run(trace: Trace, node: Node, needed: set[Node], positions: NDArray[np.int64]) -> torch.Tensor:
     exported = trace.exported
-    values: dict[Node, Any] = dict(exported.constants)
+    values: dict[Node, Any] = {
+        constant: value for constant, value in exported.constants.items() if not value.is_meta
+    }
     values[exported.positions] = torch.from_numpy(positions)[None]
     with torch.no_grad():
         for current in exported.graph.nodes:
@@ -68,14 +71,17 @@ def _run(trace: Trace, node: Node, needed: set[Node], positions: NDArray[np.int6
 
 def _call(node: Node, values: dict[Node, Any], tokens: int) -> Any:
     if is_call(node, aten.sym_size.int):
-        size = shape_of(node.args[0])[node.args[1]]  # type: ignore[arg-type,index]
+        size = shape_of(node.args[0])[arguments(node)["dim"]]
         return tokens if isinstance(size, torch.SymInt) else size
+    if node.op == "get_attr":
+        return attrgetter(str(node.target))(node.graph.owning_module)
     if node.op != "call_function":
-        raise CannotLowerError(f"{node.name} has no value to evaluate")
+        raise CannotLowerError(f"the value of '{node.name}' is not known before weights are read")
 
     def real(argument: Any) -> Any:
         if isinstance(argument, Node):
             return values[argument]
         return torch.device("cpu") if isinstance(argument, torch.device) else argument
 
+    assert callable(node.target)
     return node.target(*map_aggregate(node.args, real), **map_aggregate(node.kwargs, real))

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 
 class CannotLowerError(Exception):
-    """A node cannot be lowered: `reason`, and what the user can do about it."""
+    """A node cannot be lowered: `reason`, and what the user can do about it.
+
+    `inputs` are the nodes that it needs all the same, where they are known: the search for more
+    that cannot be lowered goes on from there.
+    """
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         self.reason = reason
         self.hint = hint
+        self.inputs: tuple[Node, ...] | None = None
         super().__init__(reason)
 
 
@@ -79,4 +84,6 @@ def find_rule(trace: Trace, node: Node) -> Rule:
 
 
 def _unknown(trace: Trace, node: Node) -> Rule:
+    if node.op != "call_function":
+        raise CannotLowerError("a parameter or a constant in the place of a token's features")
     raise CannotLowerError("there is no rule for this operator")

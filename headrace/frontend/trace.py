@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
-from typing import Any
+from operator import getitem
+from typing import Any, TypeGuard
 
 import torch
 from torch.fx import Node
@@ -30,11 +30,11 @@ _IDENTITIES = {
 }
 
 
-def is_call(node: object, *targets: object) -> bool:
+def is_call(node: object, *targets: object) -> TypeGuard[Node]:
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
 
 
-def shape_of(node: Node) -> tuple[int | torch.SymInt, ...]:
+def shape_of(node: Any) -> tuple[int | torch.SymInt, ...]:
     """A node's sizes; the number of tokens is a SymInt."""
     return tuple(node.meta["val"].shape)
 
@@ -48,7 +48,8 @@ def module_path(node: Node) -> str:
 
 def arguments(node: Node) -> dict[str, Any]:
     """The arguments of an operator by their names in its schema, defaults filled in."""
-    schema = node.target._schema  # type: ignore[union-attr]
+    operator: Any = node.target
+    schema = operator._schema
     given = dict(zip((each.name for each in schema.arguments), node.args, strict=False))
     missing = {each.name: each.default_value for each in schema.arguments if each.name not in given}
     return given | missing | dict(node.kwargs)
@@ -98,18 +99,18 @@ def _is_identity(node: Node) -> bool:
     if is_call(node, aten.dropout.default):
         return not node.args[2]
     if is_call(node, aten.slice.Tensor):
-        return shape_of(node) == shape_of(node.args[0])  # type: ignore[arg-type]
+        return shape_of(node) == shape_of(node.args[0])
     return is_call(node, *_IDENTITIES) and _keeps_kind(node)
 
 
 def _keeps_kind(node: Node) -> bool:
     """Whether a cast stays among floats or among integers."""
-    before = node.args[0].meta["val"].dtype  # type: ignore[union-attr]
+    before = arguments(node)["self"].meta["val"].dtype
     after = node.meta["val"].dtype
     return before.is_floating_point == after.is_floating_point and (
         (before is torch.bool) == (after is torch.bool)
     )
 
 
-def is_getitem(node: object) -> bool:
-    return is_call(node, operator.getitem)
+def is_getitem(node: object) -> TypeGuard[Node]:
+    return is_call(node, getitem)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch.fx import Node
 from xdsl.ir import SSAValue
 
-from headrace.frontend import hooks
 from headrace.frontend.emitter import Emitter
+from headrace.frontend.hooks import ATTENTION
 from headrace.frontend.rules import CannotLowerError, Rule, operator
 from headrace.frontend.trace import Trace, arguments, aten, shape_of
 from headrace.frontend.values import ONE, TOKENS, Axis, Value
 from headrace.ir.model_ops import AppendOp, AttentionOp
 
-assert hooks.IMPLEMENTATION  # the import defines headrace::attention
-
 HEADS, HEAD = Axis(1), Axis(2)
 
 
-@operator(torch.ops.headrace.attention.default)
+@operator(ATTENTION)
 def captured(trace: Trace, node: Node) -> Rule:
     given = arguments(node)
     if given["extras"]:

@@ -7,7 +7,7 @@ from torch.fx import Node
 from headrace.frontend.emitter import Emitter
 from headrace.frontend.rules import CannotLowerError, Rule, operator
 from headrace.frontend.trace import Trace, arguments, aten
-from headrace.frontend.values import Value, natural
+from headrace.frontend.values import Axis, Value, natural
 from headrace.ir.model_ops import EmbeddingOp, LinearOp
 
 
@@ -15,14 +15,15 @@ from headrace.ir.model_ops import EmbeddingOp, LinearOp
 def embedding(trace: Trace, node: Node) -> Rule:
     given = arguments(node)
     table = _parameter(trace, given["weight"])
-    if trace.source(given["indices"]) is not trace.exported.tokens:
+    if not trace.is_data(given["indices"]):
         raise CannotLowerError("an embedding of something else than the token ids")
 
-    def emit(emitter: Emitter, _: tuple[Value, ...]) -> Value:
-        operation = EmbeddingOp(emitter.tokens, emitter.weight(table))
-        return natural(emitter.emit(operation), 3)
+    def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
+        (indices,) = values
+        rows = emitter.emit(EmbeddingOp(indices.ssa, emitter.weight(table)))
+        return Value(rows, (*indices.axes, Axis(1)))
 
-    return Rule((), emit)
+    return Rule((given["indices"],), emit)
 
 
 @operator(aten.linear.default)

@@ -45,14 +45,28 @@ def _pow(scalars: Scalars, self: SSAValue, exponent: float) -> SSAValue:
     return result
 
 
+def _square(scalars: Scalars, self: SSAValue) -> SSAValue:
+    return scalars.mul(self, self)
+
+
+def _reciprocal(scalars: Scalars, self: SSAValue) -> SSAValue:
+    return scalars.div(scalars.constant(1.0), self)
+
+
+def _rsqrt(scalars: Scalars, self: SSAValue) -> SSAValue:
+    return _reciprocal(scalars, scalars.sqrt(self))
+
+
 def _sigmoid(scalars: Scalars, self: SSAValue) -> SSAValue:
-    one = scalars.constant(1.0)
-    return scalars.div(one, scalars.add(one, scalars.exp(scalars.neg(self))))
+    return _reciprocal(scalars, _one_plus_exp_of_minus(scalars, self))
 
 
 def _silu(scalars: Scalars, self: SSAValue) -> SSAValue:
-    denominator = scalars.add(scalars.constant(1.0), scalars.exp(scalars.neg(self)))
-    return scalars.div(self, denominator)
+    return scalars.div(self, _one_plus_exp_of_minus(scalars, self))
+
+
+def _one_plus_exp_of_minus(scalars: Scalars, x: SSAValue) -> SSAValue:
+    return scalars.add(scalars.constant(1.0), scalars.exp(scalars.neg(x)))
 
 
 def _gelu(scalars: Scalars, self: SSAValue, approximate: str) -> SSAValue:
@@ -85,11 +99,9 @@ _FORMULAS: dict[object, Formula] = {
     aten.exp.default: Scalars.exp,
     aten.log.default: Scalars.log,
     aten.sqrt.default: Scalars.sqrt,
-    aten.rsqrt.default: lambda scalars, self: scalars.div(
-        scalars.constant(1.0), scalars.sqrt(self)
-    ),
-    aten.reciprocal.default: lambda scalars, self: scalars.div(scalars.constant(1.0), self),
-    aten.square.default: lambda scalars, self: scalars.mul(self, self),
+    aten.rsqrt.default: _rsqrt,
+    aten.reciprocal.default: _reciprocal,
+    aten.square.default: _square,
     aten.pow.Tensor_Scalar: _pow,
     aten.tanh.default: Scalars.tanh,
     aten.erf.default: Scalars.erf,

@@ -8,9 +8,9 @@ import torch
 from torch.fx import Node
 
 from headrace.frontend.emitter import Emitter
-from headrace.frontend.match import factors, number, same_pair, square_of
+from headrace.frontend.match import factors, is_last, number, same_pair, square_of
 from headrace.frontend.rules import CannotLowerError, Rule, operator, structure
-from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
+from headrace.frontend.trace import Trace, arguments, aten, is_call
 from headrace.frontend.values import Axis, Value
 from headrace.ir.model_ops import NormOp
 
@@ -99,9 +99,9 @@ def _mean_square_of(trace: Trace, node: object) -> Node | None:
     """x of mean(x^2) over the last dimension, which is kept."""
     if not is_call(node, aten.mean.dim):
         return None
-    given = arguments(node)  # type: ignore[arg-type]
+    given = arguments(node)
     squared = trace.source(given["self"])
-    last = len(shape_of(squared)) - 1
-    if not given["keepdim"] or [dim % (last + 1) for dim in given["dim"]] != [last]:
+    (dim, *others) = given["dim"]
+    if others or not given["keepdim"] or not is_last(squared, dim):
         return None
     return square_of(trace, squared)

@@ -17,7 +17,7 @@ from torch.fx import Node
 from headrace.frontend import positions
 from headrace.frontend.emitter import Emitter
 from headrace.frontend.frequencies import Frequencies, Reals, fit_frequencies
-from headrace.frontend.match import factors, half_of, same_pair
+from headrace.frontend.match import factors, half_of, is_last, same_pair
 from headrace.frontend.rules import CannotLowerError, Rule, structure
 from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
 from headrace.frontend.values import Value
@@ -46,7 +46,11 @@ def rope(trace: Trace, node: Node) -> Rule | None:
     rotation = next((found for find in _FORMS for found in find(trace, node)), None)
     if rotation is None:
         return None
-    frequencies = _frequencies(trace, rotation)
+    try:
+        frequencies = _frequencies(trace, rotation)
+    except CannotLowerError as error:
+        error.inputs = (rotation.input,)
+        raise
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (input,) = values
@@ -107,11 +111,10 @@ _FORMS = (_with_rotated_half, _half_by_half)
 
 def _concatenated(trace: Trace, node: object) -> tuple[Node, Node] | None:
     """The two parts of a concatenation along the last dimension."""
-    if not isinstance(node, Node) or not is_call(node, aten.cat.default):
+    if not is_call(node, aten.cat.default):
         return None
     given = arguments(node)
-    rank = len(shape_of(node))
-    if len(given["tensors"]) != 2 or given["dim"] % rank != rank - 1:
+    if len(given["tensors"]) != 2 or not is_last(node, given["dim"]):
         return None
     first, second = (trace.source(part) for part in given["tensors"])
     return first, second

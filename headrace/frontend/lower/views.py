@@ -25,7 +25,7 @@ from headrace.ir.model_ops import ReshapeOp
     aten.squeeze.dims,
 )
 def view(trace: Trace, node: Node) -> Rule:
-    before, after = shape_of(node.args[0]), shape_of(node)  # type: ignore[arg-type]
+    before, after = shape_of(node.args[0]), shape_of(node)
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         return regroup(emitter, values[0], before, after)

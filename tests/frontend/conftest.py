@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_torch() -> Generator[None]:
+    """pytest collects every log record, and torch traces each shape it sees."""
+    logger = logging.getLogger("torch.__trace")
+    before, logger.disabled = logger.disabled, True
+    yield
+    logger.disabled = before

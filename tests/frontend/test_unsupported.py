@@ -1,0 +1,140 @@
+"""What cannot be lowered is named, all of it, with the module it is in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import AutoModelForCausalLM, Gemma2Config, GPTNeoXConfig
+
+from headrace.errors import UnsupportedModelError, UnsupportedOperatorError
+from headrace.frontend.capture import capture_module
+from tests.frontend.models import capture, family, random_model, save_directory
+from tests.frontend.test_own_modules import CONTEXT, Decoder
+
+
+def refusal(module: nn.Module) -> UnsupportedOperatorError:
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        capture_module(module.eval(), CONTEXT)
+    return caught.value
+
+
+class Softmax(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cumsum(x.softmax(-1), -1)
+
+
+def test_all_operators_are_named_with_their_modules() -> None:
+    module = Decoder()
+    module.down = nn.Sequential(module.down, Softmax())
+    error = refusal(module)
+    assert "aten.softmax.int in down.1" in str(error)
+    assert "aten.cumsum.default in down.1" in str(error)
+    assert error.where == "down.1"
+    assert error.hint
+
+
+def test_the_same_operator_in_many_modules_is_one_line() -> None:
+    module = Decoder()
+    module.down = nn.Sequential(module.down, *(Softmax() for _ in range(3)))
+    assert "aten.softmax.int in down.1 and 2 more" in str(refusal(module))
+
+
+def interleaved(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    even, odd = x[..., ::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
+
+
+def partial(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    rotated, passed = x[..., :4], x[..., 4:]
+    first, second = rotated.chunk(2, -1)
+    cos, sin = cos[:, :2], sin[:, :2]
+    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    return torch.cat([turned, passed], -1)
+
+
+def reflected(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cos + second * sin, first * sin - second * cos], -1)
+
+
+@pytest.mark.parametrize("rotate", [interleaved, partial, reflected])
+def test_other_rotations(rotate: object) -> None:
+    error = refusal(Decoder(rotate))  # type: ignore[arg-type]
+    assert "attention" in str(error)
+    assert "rota" in str(error)
+
+
+def test_masks_of_their_own() -> None:
+    def masked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        tokens = q.shape[2]
+        mask = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+
+    assert "is_causal=True" in str(refusal(Decoder(attend=masked)))
+
+
+def test_attention_that_sees_the_future() -> None:
+    def bidirectional(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    assert "not causal" in str(refusal(Decoder(attend=bidirectional)))
+
+
+def test_dropout_in_training_mode() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"aten.dropout.default in dropout"):
+        capture_module(Decoder().train(), CONTEXT)
+
+
+def test_last_token_only() -> None:
+    class LastToken(Decoder):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids)[:, -1:]
+
+    assert "aten.slice.Tensor" in str(refusal(LastToken()))
+
+
+def test_code_that_looks_at_the_ids() -> None:
+    class DataDependent(Decoder):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids if ids.max() > 3 else ids + 1)
+
+    with pytest.raises(UnsupportedModelError, match=r"torch\.export cannot capture"):
+        capture_module(DataDependent().eval(), CONTEXT)
+
+
+def test_soft_capped_attention_of_transformers() -> None:
+    config = Gemma2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=CONTEXT,
+    )
+    error = refusal(AutoModelForCausalLM.from_config(config))
+    assert "softcap" in str(error)
+    assert error.where == "model.layers.0.self_attn"
+
+
+def test_partial_rotation_of_transformers() -> None:
+    config = GPTNeoXConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=CONTEXT,
+    )
+    assert "partial" in str(refusal(AutoModelForCausalLM.from_config(config)))
+
+
+def test_bidirectional_transformers(tmp_path: Path) -> None:
+    model = random_model(family("gemma3", use_bidirectional_attention=True))
+    with pytest.raises(UnsupportedOperatorError, match="not causal"):
+        capture(save_directory(model, tmp_path))
