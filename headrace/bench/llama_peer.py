@@ -20,7 +20,7 @@ class Llama:
 
     def __init__(self, api: Any, path: str, threads: int, context: int) -> None:
         self.api = api
-        self._quiet = api.llama_log_callback(lambda level, text, data: None)
+        self._quiet = api.llama_log_callback(_say_nothing)
         api.llama_log_set(self._quiet, None)
         api.llama_backend_init()
         model_params = api.llama_model_default_params()
@@ -62,6 +62,10 @@ class Llama:
         if status:
             raise RuntimeError(f"llama_decode gives {status}")
         self.api.llama_synchronize(self.context)
+
+
+def _say_nothing(level: int, text: bytes, data: object) -> None:
+    """llama.cpp's log goes nowhere."""
 
 
 def _answer(llama: Llama, command: dict[str, Any]) -> dict[str, Any]:

@@ -28,12 +28,12 @@ def spreads(samples: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
 
 def nested(figures: Mapping[str, Spread]) -> dict[str, object]:
     """Medians under their dotted names, `decode.tokens_per_second` inside of `decode`."""
+    groups: dict[str, dict[str, Spread]] = {}
     tree: dict[str, object] = {}
     for name, spread in figures.items():
-        branch, *parts = tree, *name.split(".")
-        for part in parts[:-1]:
-            inner = branch.setdefault(part, {})
-            assert isinstance(inner, dict)
-            branch = inner
-        branch[parts[-1]] = spread.median
-    return tree
+        group, _, rest = name.partition(".")
+        if rest:
+            groups.setdefault(group, {})[rest] = spread
+        else:
+            tree[name] = spread.median
+    return {**tree, **{group: nested(inner) for group, inner in groups.items()}}

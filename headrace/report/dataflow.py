@@ -183,9 +183,7 @@ class _Reader:
                     waits.append(Wait(edge.stage_name, name))
         return tuple(streams), tuple(dict.fromkeys(waits))
 
-    def _guarding(
-        self, streams: list[Stream], source: str, target: str, back: bool
-    ) -> list[int]:
+    def _guarding(self, streams: list[Stream], source: str, target: str, back: bool) -> list[int]:
         targets = {target} | {each.source for each in streams if each.target == target}
         carries = {_carry(number) for number in range(len(self.loops))}
         targets = {each for each in targets if each == target or each in carries}

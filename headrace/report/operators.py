@@ -84,9 +84,7 @@ def weight_label(owner: object) -> str:
 
 def _map_text(stage: StageOp, op: MapOp) -> str:
     """The field's name of an element-wise chain, else the arithmetic it consists of."""
-    inner = [
-        each for each in op.block.ops if not isinstance(each, arith.ConstantOp | YieldOp)
-    ]
+    inner = [each for each in op.block.ops if not isinstance(each, arith.ConstantOp | YieldOp)]
     kinds = {type(each) for each in inner}
     if kinds == {arith.AddfOp}:
         return "residual" if set(op.inputs) & set(outer_values(stage)) else "add"

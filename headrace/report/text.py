@@ -10,9 +10,9 @@ from headrace.report.stages import Edge, StageRow
 from headrace.report.units import bytes_text
 
 _AXES = {
-    "context": "KV entries",
-    "tokens": "tokens",
-    "one": "worker 0",
+    "context": "by KV entry",
+    "tokens": "by token",
+    "one": "worker 0 alone",
     "all": "every worker, alike",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from xdsl.ir import SSAValue
 
@@ -141,7 +141,7 @@ class CacheCard:
         top, bottom = box.y + self.lid, box.bottom - self.lid
         arc = f"{rx:g} {self.lid:g} 0 0"
         side = f"M{left:g} {top:g} V{bottom:g} A{arc} 0 {right:g} {bottom:g} V{top:g}"
-        style = {"stroke": Ink.CACHE_LINE, "stroke_width": 1.2}
+        style: dict[str, Any] = {"stroke": Ink.CACHE_LINE, "stroke_width": 1.2}
         canvas.add("path", d=side, fill=Ink.CACHE, **style)
         canvas.add("ellipse", cx=box.centre, cy=top, rx=rx, ry=self.lid, fill=Ink.CACHE, **style)
         for index, line in enumerate(self.lines):

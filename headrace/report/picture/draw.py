@@ -147,19 +147,16 @@ class _Drawing:
         self.canvas.text(at, text, LABEL_SIZE, Ink.STREAM)
 
     def _legend(self, y: float) -> None:
-        x = MARGIN
-        self._token((x + 14, y + 14))
-        x = self._explain(x + 28, y + 18, "token edge: wait until all workers have given theirs", 380)
-        self.canvas.arrow(((x, y + 14), (x + 34, y + 14)), Ink.STREAM)
-        x = self._explain(x + 44, y + 18, "read by every worker", 200)
-        self.canvas.arrow(((x, y + 14), (x + 34, y + 14)), Ink.OWN)
-        self._explain(x + 44, y + 18, "own rows or own copy: no exchange", 0)
-        x = MARGIN
-        self.canvas.arrow(((x, y + 38), (x + 34, y + 38)), Ink.WEIGHT_LINE)
-        x = self._explain(x + 44, y + 42, "weights, streamed from memory once a step", 364)
-        self.canvas.arrow(((x, y + 38), (x + 34, y + 38)), Ink.CACHE_LINE)
-        self._explain(x + 44, y + 42, "keys and values", 0)
+        self._token((MARGIN + 28, y + 14))
+        self._note((MARGIN, y), "token edge: wait until all workers have given theirs")
+        for at, ink, text in (
+            ((MARGIN + 400, y), Ink.STREAM, "read by every worker"),
+            ((MARGIN + 640, y), Ink.OWN, "own rows or own copy: no exchange"),
+            ((MARGIN, y + 24), Ink.WEIGHT_LINE, "weights, streamed from memory once a step"),
+            ((MARGIN + 400, y + 24), Ink.CACHE_LINE, "keys and values"),
+        ):
+            self.canvas.arrow(((at[0], at[1] + 14), (at[0] + 34, at[1] + 14)), ink)
+            self._note(at, text)
 
-    def _explain(self, x: float, y: float, text: str, width: float) -> float:
-        self.canvas.text((x, y), text, LABEL_SIZE, Ink.MUTED)
-        return x + width
+    def _note(self, at: Point, text: str) -> None:
+        self.canvas.text((at[0] + 44, at[1] + 18), text, LABEL_SIZE, Ink.MUTED)

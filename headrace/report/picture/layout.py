@@ -163,8 +163,11 @@ def _frame(flow: Dataflow, placed: _Column, number: int, lanes: dict[Stream, flo
     boxes = [placed.nodes[name].box for name in names]
     boxes += [each.box for name, each in placed.weights.items() if name in names]
     boxes += [each.box for cache, each in placed.caches.items() if cache.reader in names]
-    right = [x + 12 + text_width(lane_label(s), LABEL_SIZE) for s, x in lanes.items()
-             if s.target in names and s.source in names]
+    right = [
+        x + 12 + text_width(lane_label(s), LABEL_SIZE)
+        for s, x in lanes.items()
+        if s.target in names and s.source in names
+    ]
     left = placed.left - SIDE_GAP - SIDE_WIDTH - FRAME_PAD
     top = min(box.y for box in boxes) - FRAME_PAD
     bottom = max(box.bottom for box in boxes) + FRAME_PAD

@@ -1,0 +1,67 @@
+"""How fast this machine reads memory, by the number of workers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from time import perf_counter
+
+from headrace.bench.read_kernel import ReadKernel
+from headrace.bench.spread import Spread
+from headrace.machine import Host
+from headrace.runtime.memory import Memory
+
+_LEAST = 256 << 20
+_PAGE = 4096
+
+
+def probe_bytes(host: Host) -> int:
+    """Memory to read: four times the last-level caches, but an eighth of what is there at most."""
+    wanted = max(_LEAST, 4 * (host.l3_bytes or 0))
+    return wanted if host.memory_bytes is None else min(wanted, host.memory_bytes // 8)
+
+
+def read_bandwidth(
+    cpus: Sequence[int], size: int, passes: int = 3, repetitions: int = 5
+) -> dict[int, Spread]:
+    """Bytes a second that 1, 2, ... workers read together, one pinned to each of `cpus`.
+
+    Args:
+        size: bytes of memory, divided among the workers (`probe_bytes`).
+        passes: reads of all of it in one measurement.
+    """
+    kernel, memory = ReadKernel(), Memory(size)
+    memory.view()[:] = 1  # so that every page exists, and is not the one page of zeros
+    samples: dict[int, list[float]] = {count: [] for count in worker_counts(len(cpus))}
+    for _ in range(repetitions):
+        for count, found in samples.items():
+            seconds = _read(kernel, memory, cpus[:count], passes)
+            found.append(memory.bytes * passes / seconds)
+    return {count: Spread.of(found) for count, found in samples.items()}
+
+
+def worker_counts(most: int) -> tuple[int, ...]:
+    """1, 2, 3, 4, then doubling, and `most` itself."""
+    few = [count for count in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512) if count < most]
+    return (*few, most)
+
+
+def _read(kernel: ReadKernel, memory: Memory, cpus: Sequence[int], passes: int) -> float:
+    """Seconds from the moment when all workers are ready until the last has finished."""
+    share = memory.bytes // len(cpus) // _PAGE * _PAGE
+    ready = threading.Barrier(len(cpus) + 1)
+
+    def work(index: int, cpu: int) -> None:
+        os.sched_setaffinity(0, {cpu})
+        ready.wait()
+        kernel.call(memory.address + index * share, share, passes)
+
+    threads = [threading.Thread(target=work, args=each) for each in enumerate(cpus)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    begin = perf_counter()
+    for thread in threads:
+        thread.join()
+    return perf_counter() - begin
