@@ -60,3 +60,39 @@ app.command(
 - `headrace rm model.gguf` frees what was compiled of it; the file stays.
 """,
 )
+app.command(
+    "headrace.cli.explain:explain",
+    help="""Show how a model runs on this machine.
+
+    One row for each stage: what is fused in it, the bytes it reads, how workers share it, whom it
+    waits for, and its part of a step's time, predicted and measured.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace explain smollm2`
+- `headrace explain smollm2 --graph smollm2.svg` draws the decoder as a dataflow graph.
+- `headrace explain smollm2 --ir mapped` prints the program with stages, shards and token edges.
+- `headrace explain random:llama-3.2-1b@q4_0 --no-measure` only predicts.
+""",
+)
+app.command(
+    "headrace.cli.bench:bench",
+    help="""Measure a model's speed, by turns with a pure read of the same bytes.
+
+    `decode.roofline_fraction` is the time of that read over the time of the step: 1 would be the
+    speed of memory. Figures are medians; --json has minimum and maximum too.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace bench smollm2`
+- `headrace bench smollm2 --threads 2 --json`
+- `headrace bench model.gguf --peers` measures llama.cpp on the same file, in alternation.
+""",
+)
+app.command(
+    "headrace.cli.doctor:doctor",
+    help="""Look at this machine: cores allowed, instruction set, caches, memory, read bandwidth.
+
+    Ends with advice on what would make it faster.
+    """,
+)
