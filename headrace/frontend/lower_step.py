@@ -31,7 +31,6 @@ def lower_step(exported: Exported, weight_types: WeightTypes) -> ModuleOp:
     problems.raise_any()
     emitter = Emitter(trace, weight_types)
     logits = _emit(emitter, rules, problems)
-    problems.raise_any()
     finish(emitter, logits)
     program = ProgramOp("main", exported.context, Region(emitter.block))
     module = ModuleOp([*emitter.tables, program])

@@ -26,10 +26,6 @@ class Group:
     sizes: tuple[Size, ...]
 
     @property
-    def is_kept(self) -> bool:
-        return len(self.axes) == len(self.sizes) == 1
-
-    @property
     def first(self) -> int:
         """The first program dimension of the group; -1 if it has none."""
         return min((axis.index for axis in self.axes if axis.index is not None), default=-1)

@@ -47,10 +47,6 @@ class Value:
         leading = self.axes[: len(self.axes) - len(indices)]
         return self.axes[len(leading) :] == expected and all(axis == ONE for axis in leading)
 
-    def is_rowwise(self) -> bool:
-        """Whether the tensor is `[1, T, features...]`, just as in the program."""
-        return self.is_laid_out(*range(len(self.features) + 1))
-
 
 def natural(ssa: SSAValue, rank: int) -> Value:
     """A program's value as the tensor `[1, ..., T, features...]` of that rank."""

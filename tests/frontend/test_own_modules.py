@@ -124,7 +124,9 @@ class WithPositions(Decoder):
     def forward(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1])[None]
-        return self.step(input_ids, *self.angles(position_ids[0]))
+        with torch.autocast("cpu", enabled=False):
+            cos, sin = self.angles(position_ids[0])
+        return self.step(input_ids, cos, sin)
 
 
 class WithTable(Decoder):

@@ -43,6 +43,13 @@ def test_the_same_operator_in_many_modules_is_one_line() -> None:
     assert "aten.softmax.int in down.1 and 2 more" in str(refusal(module))
 
 
+def test_an_operator_with_several_results_is_named_itself() -> None:
+    module = Decoder(activation=lambda x: torch.topk(x, 64)[0])
+    error = refusal(module)
+    assert "aten.topk.default" in str(error)
+    assert "getitem" not in str(error)
+
+
 def interleaved(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     even, odd = x[..., ::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
@@ -95,6 +102,26 @@ def test_last_token_only() -> None:
             return super().forward(ids)[:, -1:]
 
     assert "aten.slice.Tensor" in str(refusal(LastToken()))
+
+
+def test_arithmetic_on_the_ids() -> None:
+    class Shifted(Decoder):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids + 1)
+
+    assert "arithmetic on integers" in str(refusal(Shifted()))
+
+
+def test_heads_repeated_in_another_order() -> None:
+    def tiled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        batch, heads, tokens, head = k.shape
+        k, v = (
+            each[:, None].expand(batch, 2, heads, tokens, head).reshape(batch, -1, tokens, head)
+            for each in (k, v)
+        )
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    assert "reorders features" in str(refusal(Decoder(attend=tiled)))
 
 
 def test_code_that_looks_at_the_ids() -> None:

@@ -149,6 +149,8 @@ def _operand(trace: Trace, operand: Any) -> Node | float:
         raise CannotLowerError("arithmetic with a parameter outside of a norm or a product")
     if not trace.is_data(operand):
         raise CannotLowerError("arithmetic with a table of positions that is not a rotation")
+    if not operand.meta["val"].is_floating_point():
+        raise CannotLowerError("arithmetic on integers")
     return operand
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+from operator import getitem
 from typing import Any
 
 from torch.fx import Node
@@ -119,6 +121,12 @@ def refuse_parts(trace: Trace, node: Node) -> Rule:
     )
 
 
+@operator(getitem)
+def one_of_several(trace: Trace, node: Node) -> Rule:
+    """Whether several results can be had is for the operator that makes them to say."""
+    return Rule((_input(node),), lambda _, values: values[0])
+
+
 def _input(node: Node) -> Any:
     return node.args[0]
 
@@ -129,29 +137,25 @@ def regroup(
     """The value viewed with the sizes `after`; emits a `reshape` if its features regroup."""
     groups = group_dimensions(value.axes, before, after)
     features: list[int] = []
-    placed: dict[int, tuple[Axis, ...]] = {}
-    for position in sorted(range(len(groups)), key=lambda position: groups[position].first):
-        placed[position] = _place(groups[position], value, features)
+    in_program_order = sorted(range(len(groups)), key=lambda position: groups[position].first)
+    placed = {position: _place(groups[position], value, features) for position in in_program_order}
     ssa = value.ssa
     if tuple(features) != value.features:
         shape = "flat" if len(features) == 1 else "heads"
         ssa = emitter.emit(ReshapeOp(ssa, features), f"{ssa.name_hint}_{shape}")
-    return Value(ssa, tuple(axis for position in range(len(groups)) for axis in placed[position]))
+    return Value(ssa, tuple(axis for position in sorted(placed) for axis in placed[position]))
 
 
 def _place(group: Group, value: Value, features: list[int]) -> tuple[Axis, ...]:
     """The group's axes after the view; its program features are appended to `features`."""
-    if group.first < 0:
-        return (ONE,) * len(group.sizes) if group.axes == () else group.axes
-    if group.first == 0:
+    if group.axes == ():
+        return (ONE,) * len(group.sizes)
+    if group.first <= 0 and len(group.axes) == len(group.sizes) == 1:
         return group.axes
     start = len(features) + 1
     if len(group.sizes) == 1 and _is_repeated(group):
         features.append(value.features[group.first - 1])
-        repeat = 1
-        for axis in group.axes:
-            repeat *= axis.repeat
-        return (Axis(start, repeat),)
+        return (Axis(start, prod(axis.repeat for axis in group.axes)),)
     expected = tuple(Axis(group.first + offset) for offset in range(len(group.axes)))
     if group.axes != expected:
         raise CannotLowerError("a view that reorders features")
@@ -161,4 +165,5 @@ def _place(group: Group, value: Value, features: list[int]) -> tuple[Axis, ...]:
 
 def _is_repeated(group: Group) -> bool:
     """Whether the group is one program dimension, its entries repeated."""
-    return all(axis.index is None for axis in group.axes[1:])
+    first, *others = group.axes
+    return first.index is not None and all(axis.index is None for axis in others)
