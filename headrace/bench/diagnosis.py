@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from headrace.bench.spread import Spread
 from headrace.machine import Host
+from headrace.report.text import workers_text
 from headrace.report.units import bandwidth_text, bytes_text
 
 _UNKNOWN = "the system does not tell"
@@ -27,7 +28,7 @@ def findings(host: Host, special: frozenset[str]) -> Iterator[tuple[str, str]]:
 def bandwidth_lines(bandwidth: Mapping[int, Spread]) -> Iterator[tuple[str, str]]:
     """One line for each number of workers."""
     for workers, spread in bandwidth.items():
-        name = "read, 1 worker" if workers == 1 else f"read, {workers} workers"
+        name = f"read, {workers_text(workers)}"
         low, high = bandwidth_text(spread.min), bandwidth_text(spread.max)
         yield name, f"{bandwidth_text(spread.median)} ({low} to {high})"
 

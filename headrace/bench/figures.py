@@ -25,7 +25,7 @@ def figures_of(
         "decode.tokens": [plan.decode],
         "decode.tokens_per_second": _rates(plan.decode, samples.decode),
         "decode.bytes_per_token": [size],
-        "decode.roofline_fraction": _ratios(samples.read, samples.decode),
+        "decode.roofline_fraction": pair_ratios(samples.read, samples.decode),
         "decode.roofline_tokens_per_second": _rates(plan.decode, samples.read),
         "decode.read_bytes_per_second": _rates(plan.decode * size, samples.read),
         "decode.host_calls_per_token": [calls / plan.decode for calls in samples.host_calls],
@@ -36,8 +36,8 @@ def figures_of(
     }
     if samples.peer_decode:
         found |= {
-            f"{PEER}.decode_ratio": _ratios(samples.peer_decode, samples.decode),
-            f"{PEER}.prefill_ratio": _ratios(samples.peer_prefill, samples.prefill),
+            f"{PEER}.decode_ratio": pair_ratios(samples.peer_decode, samples.decode),
+            f"{PEER}.prefill_ratio": pair_ratios(samples.peer_prefill, samples.prefill),
             f"{PEER}.decode_tokens_per_second": _rates(plan.decode, samples.peer_decode),
             f"{PEER}.prefill_tokens_per_second": _rates(plan.prompt, samples.peer_prefill),
         }
@@ -48,6 +48,6 @@ def _rates(count: int, seconds: Sequence[float]) -> list[float]:
     return [count / each for each in seconds]
 
 
-def _ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+def pair_ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
     """Pair by pair, so that both of a pair met the machine in the same mood."""
     return [a / b for a, b in zip(over, under, strict=True)]

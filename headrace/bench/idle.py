@@ -7,34 +7,36 @@ from pathlib import Path
 
 from headrace.errors import MachineError
 
-_LOOK_S = 0.05
-_BUSY_S = 0.002  # of CPU time between two looks, at most, in what counts as idle
+_LOOK_S = 0.1
 _LIMIT_S = 20.0
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time that all threads of a process have had."""
-    total = 0
-    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        try:
-            total += int(path.read_text("ascii").split()[0])
-        except (OSError, IndexError):
-            continue  # a thread that has just ended
-    return total * 1e-9
+def cpu_ticks(pid: int) -> int:
+    """CPU time that all threads of a process have had, in the kernel's ticks (mostly 10 ms).
+
+    Raises:
+        MachineError: there is no such process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError as error:
+        raise MachineError(f"process {pid} is gone: {error.strerror}") from error
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return int(user) + int(system)
 
 
 def await_idle(pid: int) -> None:
-    """Return when the process does next to nothing: engines spin for a while after their work.
+    """Return when a process does next to nothing: engines spin for a while after their work.
 
     Raises:
         MachineError: it goes on working.
     """
     end = time.monotonic() + _LIMIT_S
-    before = cpu_seconds(pid)
+    before = cpu_ticks(pid)
     while time.monotonic() < end:
         time.sleep(_LOOK_S)
-        now = cpu_seconds(pid)
-        if now - before <= _BUSY_S:
+        now = cpu_ticks(pid)
+        if now == before:
             return
         before = now
     raise MachineError(

@@ -11,7 +11,6 @@ from headrace.build import Options
 from headrace.errors import MachineError
 
 PROMPT = "Hi"
-_LIMIT_S = 120.0
 
 
 def warm_start(model: str, options: Options) -> float:
@@ -38,18 +37,10 @@ def first_output(command: Sequence[str]) -> float:
         assert process.stdout is not None
         process.stdout.read(1)
         seconds = perf_counter() - begin
-        _, errors = _finish(process)
+        _, errors = process.communicate()
     if process.returncode:
         raise _failed(command, errors.decode(errors="replace"))
     return seconds
-
-
-def _finish(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    try:
-        return process.communicate(timeout=_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
 
 
 def _failed(command: Sequence[str], errors: str) -> MachineError:

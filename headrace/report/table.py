@@ -9,7 +9,7 @@ from rich.table import Table
 
 from headrace.report.explanation import Explanation, StageTime
 from headrace.report.stages import StageRow
-from headrace.report.text import edge_text, sharding_text, tile_text, trips_text
+from headrace.report.text import edge_text, sharding_text, tile_text, trips_text, workers_text
 from headrace.report.units import bandwidth_text, bytes_text, seconds_text
 
 _LEFT = ("stage", "fused, in order")
@@ -39,8 +39,8 @@ def stage_table(explanation: Explanation) -> Table:
 
 
 def _title(explanation: Explanation) -> str:
-    workers = explanation.program.workers
-    return f"{explanation.name}: one token after {explanation.kv_tokens}, {workers} workers"
+    workers = workers_text(explanation.program.workers)
+    return f"{explanation.name}: one token after {explanation.kv_tokens}, {workers}"
 
 
 def _cells(explanation: Explanation, row: StageRow) -> Iterator[RenderableType]:

@@ -48,5 +48,9 @@ def edge_text(edge: Edge) -> str:
     return f"{edge.stage} (last trip)" if edge.distance == 1 else f"{edge.stage} (-{edge.distance})"
 
 
+def workers_text(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
 def trips_text(row: StageRow) -> str:
     return f"×{row.trips}" if row.trips > 1 else ""

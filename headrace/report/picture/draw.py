@@ -17,6 +17,7 @@ from headrace.report.picture.layout import (
 from headrace.report.picture.style import Ink
 from headrace.report.picture.svg import Box, Canvas, Point
 from headrace.report.stages import StageRow
+from headrace.report.text import workers_text
 from headrace.report.units import bytes_text
 
 _READING_INK = {"all": Ink.STREAM, "own": Ink.OWN, "private": Ink.OWN}
@@ -40,8 +41,8 @@ def draw_program(module: ModuleOp, rows: tuple[StageRow, ...], title: str) -> st
 
 def _subtitle(program: ProgramReport, rows: tuple[StageRow, ...]) -> str:
     weights = bytes_text(sum(sum(row.worker_bytes) for row in rows))
-    workers = "1 worker" if program.workers == 1 else f"{program.workers} workers"
-    facts = [f"{weights} of weights a token", workers, f"{program.exchanges_per_step} exchanges"]
+    facts = [f"{weights} of weights a token", workers_text(program.workers)]
+    facts.append(f"{program.exchanges_per_step} exchanges a step")
     if program.loops:
         facts.insert(0, f"{program.stages_per_layer:g} stages a layer")
     return " · ".join(facts)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace.machine import load_machine
+from headrace.passes.pipeline import map_program
+from headrace.report.cost import CostModel
+from headrace.report.stages import StageRow, stage_rows
+from headrace.report.text import edge_text, sharding_text, tile_text
+from tests.passes.decoder import SMOLLM2, Decoder, captured
+
+
+def rows_of(shape: Decoder, workers: int = 2, kv_tokens: int = 100) -> dict[str, StageRow]:
+    module = captured(shape)
+    map_program(module, workers)
+    return {row.name: row for row in stage_rows(module, kv_tokens)}
+
+
+def texts(row: StageRow, role: str) -> list[str]:
+    return [operator.text for operator in row.operators if operator.role == role]
+
+
+def test_smollm2_has_five_stages_in_its_loop() -> None:
+    rows = rows_of(SMOLLM2)
+    looped = [row.name for row in rows.values() if row.trips == 30]
+    assert looped == ["qkv", "attention", "out", "gate_up", "down"]
+    assert [row.name for row in rows.values() if row.trips == 1] == ["embed", "head", "sample"]
+
+
+def test_what_is_fused() -> None:
+    rows = rows_of(SMOLLM2)
+    assert texts(rows["qkv"], "prologue") == ["norm", "quantise"]
+    assert texts(rows["qkv"], "product") == ["q_proj", "k_proj", "v_proj"]
+    assert texts(rows["qkv"], "epilogue") == ["rope", "append"]
+    assert texts(rows["out"], "prologue") == ["merge partials", "quantise"]
+    assert texts(rows["out"], "epilogue") == ["residual"]
+    assert texts(rows["gate_up"], "epilogue") == ["silu × up"]
+    assert texts(rows["sample"], "body") == ["sample"]
+
+
+def test_families_show_what_they_add() -> None:
+    assert "head norm" in texts(rows_of(Decoder(family="qwen3"))["qkv"], "epilogue")
+    assert "bias" in texts(rows_of(Decoder(family="qwen2"))["qkv"], "epilogue")
+    gemma = rows_of(Decoder(family="gemma3", layers=4))
+    assert texts(gemma["embed"], "body") == ["row of the table", "scale"]
+    assert texts(gemma["gate_up"], "prologue") == ["norm", "residual", "quantise"]
+    assert texts(gemma["merge"], "body") == ["norm", "residual"]
+    unquantised = rows_of(Decoder(format="f32"))
+    assert texts(unquantised["qkv"], "prologue") == ["norm"]
+
+
+def test_bytes_are_those_of_the_matrices() -> None:
+    rows = rows_of(SMOLLM2)
+    values = {
+        "qkv": 30 * 960 * 576,
+        "out": 30 * 576 * 576,
+        "gate_up": 30 * 3072 * 576,
+        "down": 30 * 576 * 1536,
+        "head": 49152 * 576,
+    }
+    for name, count in values.items():
+        assert sum(rows[name].worker_bytes) == count // 32 * 20
+        assert rows[name].quantised_macs == count
+        assert rows[name].weights == ("q4_1",)
+    assert rows["qkv"].worker_bytes == (30 * 7 * 64 * 360, 30 * 8 * 64 * 360)
+    assert rows["embed"].bytes == 360
+    assert rows["attention"].kv_bytes == 30 * 100 * 3 * 128 * 2
+    assert rows["attention"].float_macs == 30 * 100 * 9 * 128
+
+
+def test_windows_limit_what_attention_reads() -> None:
+    shape = Decoder(family="gemma3", layers=6, windows=(16, 16, 0))
+    token = 2 * 32 * 2
+    assert rows_of(shape, kv_tokens=100)["attention"].kv_bytes == token * (4 * 16 + 2 * 100)
+    assert rows_of(shape, kv_tokens=10)["attention"].kv_bytes == token * 6 * 10
+
+
+def test_edges_and_sharding_in_words() -> None:
+    rows = rows_of(SMOLLM2)
+    assert [edge_text(edge) for edge in rows["qkv"].edges] == ["embed", "down (last trip)"]
+    assert sharding_text(rows["qkv"].shard, rows["qkv"].unit_rows) == "rows: 7 + 8 units of 64"
+    assert sharding_text(rows["attention"].shard, ()) == "by KV entry"
+    assert tile_text(rows["out"].weights) == "32×32 q4_1, 640 B"
+    wide = rows_of(SMOLLM2, workers=5)["down"]
+    assert sharding_text(wide.shard, wide.unit_rows) == "rows: 5 × 3 to 4 units of 32"
+
+
+def test_cost_follows_memory_and_the_largest_share() -> None:
+    machine = load_machine("epyc-zen5-2core")
+    rows = rows_of(SMOLLM2)
+    model, slow = (
+        CostModel(machine.with_measured(read_bandwidth=each), 2) for each in (80e9, 20e9)
+    )
+    qkv = rows["qkv"]
+    exchange = qkv.exchanges * machine.token_exchange_s
+    assert qkv.exchanges == 30
+    assert model.step_seconds(qkv) == pytest.approx(2 * qkv.worker_bytes[1] / 80e9 + exchange)
+    assert slow.step_seconds(qkv) == pytest.approx(2 * qkv.worker_bytes[1] / 20e9 + exchange)
+    assert slow.step_seconds(rows["sample"]) > 0
+
+
+def test_cost_is_bound_by_multipliers_where_memory_is_fast() -> None:
+    machine = load_machine("generic-x86_64").with_measured(read_bandwidth=1e15)
+    row = rows_of(SMOLLM2)["head"]
+    expected = 49152 * 576 / machine.int8_macs_per_s + machine.token_exchange_s
+    assert CostModel(machine, 2).step_seconds(row) == pytest.approx(expected)
