@@ -95,6 +95,9 @@ def _roll(ops: Sequence[Operation], pattern: Pattern) -> None:
 def _body(calls: Sequence[Operation], pattern: Pattern) -> Block:
     carried = pattern.carried
     block = Block(arg_types=[each.init.type for each in carried])
+    for argument, each in zip(block.args, carried, strict=True):
+        local, number = each.source
+        argument.name_hint = calls[local].results[number].name_hint
     layer = _Layer(
         Builder(InsertPoint.at_end(block)), dict(zip(carried, block.args, strict=True)), {}
     )

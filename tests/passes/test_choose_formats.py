@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.errors import ProgramError
+from headrace.ir.dialect import parse_program, print_program, step_context
+from headrace.ir.model_ops import AppendOp, LinearOp, WeightOp
+from headrace.ir.types import WeightType
+from headrace.passes.choose_formats import ChooseFormatsPass
+from tests.passes.decoder import Decoder, captured
+
+
+def chosen(format: str, weights: str) -> ModuleOp:
+    module = captured(Decoder(family="qwen2", format=format))
+    ChooseFormatsPass(weights).apply(step_context(), module)
+    module.verify()
+    return parse_program(print_program(module))
+
+
+def formats(module: ModuleOp, dimensions: int) -> set[str]:
+    types = [op.result.type for op in module.walk() if isinstance(op, WeightOp)]
+    found = [each for each in types if isinstance(each, WeightType)]
+    return {each.format.data for each in found if len(each.shape) == dimensions}
+
+
+@pytest.mark.parametrize("format", ["f32", "f16", "bf16", "q4_0", "q4_1", "q8_0"])
+@pytest.mark.parametrize("weights", ["auto", "f32", "bf16"])
+def test_formats(format: str, weights: str) -> None:
+    module = chosen(format, weights)
+    want = format if weights == "auto" else weights
+    assert formats(module, 2) == {want}
+    assert formats(module, 1) == {"f32"}
+    activations = {op.activation.data for op in module.walk() if isinstance(op, LinearOp)}
+    assert activations == {"q8" if want.startswith("q") else "f32"}
+    entries = {op.format.data for op in module.walk() if isinstance(op, AppendOp)}
+    assert entries == {"f32" if want == "f32" else "f16"}
+
+
+def test_an_unknown_choice_is_an_error() -> None:
+    with pytest.raises(ProgramError, match="no choice of weights 'q2'"):
+        chosen("f32", "q2")
+
+
+def test_quantised_rows_need_whole_blocks() -> None:
+    shape = Decoder(hidden=48, heads=3, kv_heads=1)
+    with pytest.raises(ProgramError, match="rows of 48 values"):
+        ChooseFormatsPass().apply(step_context(), captured(shape))
+    ChooseFormatsPass("bf16").apply(step_context(), captured(shape))
