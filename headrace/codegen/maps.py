@@ -26,6 +26,7 @@ _LOWERINGS: Mapping[type[Operation], Lowering] = {
     arith.MaxnumfOp: lambda e, v: e.maximum(v[0], v[1]),
     arith.MinnumfOp: lambda e, v: e.minimum(v[0], v[1]),
     math.ExpOp: lambda e, v: mathematics.exp(e, v[0]),
+    math.LogOp: lambda e, v: mathematics.log(e, v[0]),
     math.TanhOp: lambda e, v: mathematics.tanh(e, v[0]),
     math.ErfOp: lambda e, v: mathematics.erf(e, v[0]),
     math.SqrtOp: lambda e, v: e.square_root(v[0]),

@@ -12,6 +12,17 @@ _LOG2E = 1.44269504088896341
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
 _ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+_LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
 _LARGEST, _SMALLEST = 88.0, -87.3
 
 
@@ -51,3 +62,18 @@ def erf(e: Emitter, x: Value) -> Value:
     positive = 1.0 - series * t * exp(e, size * size * -1.0)
     return e.select(x < 0.0, positive * -1.0, positive)
 
+
+def log(e: Emitter, x: Value) -> Value:
+    """Natural logarithm of positive normal numbers."""
+    bits = e.bitcast(x, vector(I32))
+    mantissa = e.bitcast((bits & 0x7FFFFF) | 0x3F000000, vector(F32))
+    small = mantissa < 0.70710678118654752
+    exponent = e.to_float(((bits >> 23) & 0xFF) - 126)
+    power = e.select(small, exponent - 1.0, exponent)
+    rest = e.select(small, mantissa + mantissa, mantissa) - 1.0
+    series = e.like(_LOG[0], x.type)
+    for coefficient in _LOG[1:]:
+        series = e.fma(series, rest, e.like(coefficient, x.type))
+    square = rest * rest
+    low = e.fma(power, e.like(_LN2_LOW, x.type), series * rest * square) - square * 0.5
+    return e.fma(power, e.like(_LN2_HIGH, x.type), rest + low)

@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 
 from headrace.codegen.abi import MAX_OUTPUTS
-from headrace.codegen.attention import AttentionShape
+from headrace.codegen.attend import AttentionShape
 from headrace.codegen.cache import CacheLayout
 from headrace.codegen.layout import TILE_COLS, TILE_ROWS
 from headrace.errors import ProgramError

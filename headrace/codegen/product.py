@@ -40,6 +40,10 @@ FLOAT_TOKEN_BLOCKS = (8, 4, 1)
 
 _HALVES = TILE_ROWS // LANES
 
+#: How far ahead of its use a stream is asked for when one token is multiplied: the memory's
+#: latency at a core's share of its rate. It runs on into the next stage's weights.
+PREFETCH_DISTANCE = 8192
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -103,11 +107,18 @@ def _block(
     emit = _quantised_step if format.activation == "q8" else _float_step
     with e.range(0, x.blocks) as block:
         w = e.offset(weights, block * format.block_bytes)
+        if size == 1:
+            _prefetch(e, format, w)
         emit(e, format, w, x, token, block, sums)
     for t in range(size):
         for half in range(_HALVES):
             place = e.offset(out, stride * t + half * LANES, F32)
             e.store(sums[t][half].get(), place)
+
+
+def _prefetch(e: Emitter, format: TileFormat, w: Value) -> None:
+    for line in range(0, format.block_bytes, 64):
+        e.prefetch(e.offset(w, PREFETCH_DISTANCE + line))
 
 
 def _quantised_step(

@@ -1,0 +1,294 @@
+"""Softmax attention of a few rows over a range of positions: the inner kernel of attention.
+
+A row is one query head of one token; the rows of a call share a KV head. Positions stream by in
+blocks of 64: scores of all rows at the block's positions, weights relative to the largest score
+so far, then the weighted sum of the values, which is rescaled when the largest score grows (online
+softmax, Milakov and Gimelshein 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from headrace.codegen.abi import KV_BLOCK
+from headrace.codegen.cache import CacheLayout
+from headrace.codegen.frame import Frame
+from headrace.codegen.mathematics import exp
+from headrace.codegen.tile import (
+    F32,
+    I1,
+    I32,
+    I64,
+    LANES,
+    PTR,
+    Emitter,
+    Value,
+    Variable,
+    function,
+    vector,
+)
+
+#: Rows of a call at most: their scores at the 64 positions of a block fit in registers.
+MOST_ROWS = 6
+
+#: The score of a position that a row does not see; exp of it is zero, and it is finite.
+_UNSEEN = -1.0e30
+
+_GROUPS = KV_BLOCK // LANES
+
+#: Vector registers for the sums of all rows while values stream by.
+_SUM_REGISTERS = 24
+
+_UNROLL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """heads: query heads; scale: of the scores; cache: geometry of the KV entries."""
+
+    heads: int
+    scale: float
+    cache: CacheLayout
+
+    @property
+    def group(self) -> int:
+        """Query heads that share one KV head."""
+        return self.heads // self.cache.heads
+
+    @property
+    def token_rows(self) -> int:
+        """Rows of a call for one token: the group, evenly cut to what registers hold."""
+        calls = -(-self.group // MOST_ROWS)
+        return -(-self.group // calls)
+
+    @property
+    def row_vectors(self) -> int:
+        return -(-self.cache.value_head // LANES)
+
+    @property
+    def suffix(self) -> str:
+        """What tells the kernels of different shapes apart."""
+        return f"{self.heads}x{self.cache.key_head}x{self.cache.value_head}_{self.scale!r}"
+
+    @property
+    def query_features(self) -> int:
+        return self.heads * self.cache.key_head
+
+    @property
+    def result_features(self) -> int:
+        return self.heads * self.cache.value_head
+
+    @property
+    def partial_floats(self) -> int:
+        """Floats of one worker's partial result: sums, largest scores, weights."""
+        return self.result_features + 2 * self.heads
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """State of one row while its positions stream by.
+
+    query: f32 `[key_head]`; low, high: the positions it sees (i32); largest, weight: of the scores
+    so far; shrink: what the sums are multiplied with in this block; scores: f32 `[64]`, of this
+    block; sums: f32 `[value_head]`, padded to whole vectors.
+    """
+
+    query: Value
+    low: Value
+    high: Value
+    largest: Variable
+    weight: Variable
+    shrink: Variable
+    scores: Value
+    sums: Value
+
+
+def attend(
+    module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int
+) -> ir.Function:
+    """The function `(frame, layer, window, kv head, row, row_end, begin, end, query, out,
+    largest, weight)`.
+
+    Rows `row` .. `row + rows` of the KV head's `tokens x group` rows; rows from `row_end` on repeat
+    the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
+    `[T, heads * value_head]` and gets final rows; else out, largest and weight are a partial.
+    """
+    name = f"attend_{rows}_{shape.suffix}"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR]
+    e, args = function(module, name, arguments, features)
+    base, layer, window, head, row, row_end, begin, end, query, out, largest, weight = args
+    frame = Frame(e, base)
+    states: list[_Row] = []
+    places: list[tuple[Value, Value]] = []
+    for index in range(rows):
+        own = e.minimum(row + index, row_end - 1)
+        token = own // shape.group
+        query_head = head * shape.group + own % shape.group
+        states.append(_start_row(e, frame, shape, window, query, token, query_head))
+        places.append((token, query_head))
+    with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
+        place = shape.cache.head_place(frame, block, layer, head)
+        low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
+        _score_block(e, shape, states, place, block, low, high)
+        _add_values(e, shape, states, place, low - block, high - block)
+    partial = Value(e, e.builder.ptrtoint(largest.raw, I64)).differs(0)
+    for state, (token, query_head) in zip(states, places, strict=True):
+        row_out = e.offset(out, token * shape.result_features, F32)
+        head_out = e.offset(row_out, query_head * shape.cache.value_head, F32)
+        with e.otherwise(partial) as (then, other):
+            with then:
+                _store_sums(e, shape, state, head_out, e.f32(1.0))
+                e.store(state.largest.get(), e.offset(largest, query_head, F32))
+                e.store(state.weight.get(), e.offset(weight, query_head, F32))
+            with other:
+                _store_sums(e, shape, state, head_out, 1.0 / state.weight.get())
+    e.give()
+    return e.function
+
+
+def _start_row(
+    e: Emitter,
+    frame: Frame,
+    shape: AttentionShape,
+    window: Value,
+    query: Value,
+    token: Value,
+    query_head: Value,
+) -> _Row:
+    position = e.load(e.offset(frame.get("positions"), token, I32), I32)
+    high = position + 1
+    start = e.maximum(high - e.trunc(window, I32), e.i32(0))
+    low = e.select(window > 0, start, 0)
+    place = token * shape.query_features + query_head * shape.cache.key_head
+    zero = e.const(0.0, vector(F32))
+    sums = e.stack(4 * LANES * shape.row_vectors)
+    for part in range(shape.row_vectors):
+        e.store(zero, e.offset(sums, part * LANES, F32))
+    return _Row(
+        query=e.offset(query, place, F32),
+        low=low,
+        high=high,
+        largest=e.variable(e.f32(_UNSEEN)),
+        weight=e.variable(e.f32(0.0)),
+        shrink=e.variable(zero),
+        scores=e.stack(4 * KV_BLOCK),
+        sums=sums,
+    )
+
+
+def _score_block(
+    e: Emitter,
+    shape: AttentionShape,
+    rows: list[_Row],
+    place: Value,
+    block: Value,
+    low: Value,
+    high: Value,
+) -> None:
+    """Weights of all rows at a block's positions: zero where a row or the range ends.
+
+    The whole block is read. What lies beyond the sequence is memory of the cache with any content.
+    """
+    dots = _dot_keys(e, shape, rows, place)
+    first = e.trunc(block, I32)
+    begin, end = e.trunc(low, I32), e.trunc(high, I32)
+    for row, groups in zip(rows, dots, strict=True):
+        lowest = e.maximum(row.low, begin) - first
+        highest = e.minimum(row.high, end) - first
+        scores: list[Value] = []
+        for group, dot in enumerate(groups):
+            lanes = e.iota() + group * LANES
+            seen = e.both(lanes >= lowest, lanes < highest)
+            scores.append(e.select(seen, dot * shape.scale, _UNSEEN))
+        _weigh(e, row, scores)
+
+
+def _dot_keys(
+    e: Emitter, shape: AttentionShape, rows: list[_Row], keys: Value
+) -> list[list[Value]]:
+    """Query times key for every row, in groups of 16 positions."""
+    zero = e.const(0.0, vector(F32))
+    sums = [[e.variable(zero) for _ in range(_GROUPS)] for _ in rows]
+    size = shape.cache.key_head
+    unroll = next(u for u in (_UNROLL, 2, 1) if size % u == 0)
+    with e.range(0, size, unroll) as start:
+        for step in range(unroll):
+            feature = start + step
+            group_keys = [
+                shape.cache.load(
+                    e,
+                    e.offset(keys, feature * LANES + group * LANES * size, shape.cache.element),
+                )
+                for group in range(_GROUPS)
+            ]
+            for row, totals in zip(rows, sums, strict=True):
+                number = e.splat(e.load(e.offset(row.query, feature, F32), F32))
+                for key, total in zip(group_keys, totals, strict=True):
+                    total.set(e.fma(key, number, total.get()))
+    return [[total.get() for total in totals] for totals in sums]
+
+
+def _weigh(e: Emitter, row: _Row, scores: list[Value]) -> None:
+    """Scores become weights relative to the new largest score."""
+    block_largest = scores[0]
+    for score in scores[1:]:
+        block_largest = e.maximum(block_largest, score)
+    largest = e.maximum(row.largest.get(), e.reduce_max(block_largest))
+    # A row that has seen nothing yet has a largest score of _UNSEEN; its weights must stay zero.
+    anchor = e.maximum(largest, e.f32(_UNSEEN / 2))
+    shrink = exp(e, e.splat(row.largest.get() - anchor))
+    total = e.const(0.0, vector(F32))
+    for group, score in enumerate(scores):
+        weight = exp(e, score - anchor)
+        e.store(weight, e.offset(row.scores, group * LANES, F32))
+        total = total + weight
+    factor = Value(e, e.builder.extract_element(shrink.raw, ir.Constant(I32, 0)))
+    row.weight.set(row.weight.get() * factor + e.reduce_add(total))
+    row.largest.set(largest)
+    row.shrink.set(shrink)
+
+
+def _add_values(
+    e: Emitter, shape: AttentionShape, rows: list[_Row], place: Value, low: Value, high: Value
+) -> None:
+    """Rescale the sums and add the block's values, as many features at once as registers hold."""
+    at_once = max(1, _SUM_REGISTERS // len(rows))
+    for first in range(0, shape.row_vectors, at_once):
+        parts = range(first, min(first + at_once, shape.row_vectors))
+        sums = [
+            [
+                e.variable(e.load(e.offset(row.sums, part * LANES, F32), vector(F32)) * row.shrink.get())
+                for part in parts
+            ]
+            for row in rows
+        ]  # fmt: skip
+        with e.range(low, high) as within:
+            values = shape.cache.value_place(e, place, within)
+            weights = [e.splat(e.load(e.offset(row.scores, within, F32), F32)) for row in rows]
+            for index, part in enumerate(parts):
+                source = e.offset(values, part * LANES, shape.cache.element)
+                value = shape.cache.load(e, source, _tail_mask(e, shape, part))
+                for totals, weight in zip(sums, weights, strict=True):
+                    totals[index].set(e.fma(value, weight, totals[index].get()))
+        for row, totals in zip(rows, sums, strict=True):
+            for part, total in zip(parts, totals, strict=True):
+                e.store(total.get(), e.offset(row.sums, part * LANES, F32))
+
+
+def _tail_mask(e: Emitter, shape: AttentionShape, part: int) -> Value | None:
+    """The lanes of a vector of values that exist; None: all."""
+    left = shape.cache.value_head - part * LANES
+    if left >= LANES:
+        return None
+    return Value(e, ir.Constant(vector(I1), [lane < left for lane in range(LANES)]))
+
+
+def _store_sums(e: Emitter, shape: AttentionShape, row: _Row, out: Value, factor: Value) -> None:
+    for part in range(shape.row_vectors):
+        total = e.load(e.offset(row.sums, part * LANES, F32), vector(F32))
+        e.store(total * factor, e.offset(out, part * LANES, F32), _tail_mask(e, shape, part))
