@@ -90,7 +90,9 @@ class Model:
     def __init__(self, artifact: Artifact, *, context: int | None = None) -> None:
         self.artifact = artifact
         _check_context(context, artifact.manifest.context)
-        self.program = Program(artifact.manifest, artifact.code, artifact.packed, context=context)
+        manifest = artifact.manifest
+        cpus = _cores(manifest.workers)
+        self.program = Program(manifest, artifact.code, artifact.packed, context=context, cpus=cpus)
         self._engine = Engine(self.program, artifact.about.stop_tokens)
 
     @property
@@ -238,6 +240,14 @@ def _pieces(tokens: Generation[int], stream: TextStream) -> Generator[str, None,
                 yield text
     if text := stream.flush():
         yield text
+
+
+def _cores(workers: int) -> tuple[int, ...] | None:
+    """Processors on distinct physical cores, where there are enough of them for the workers."""
+    from headrace.machine import probe_host
+
+    cores = probe_host().core_cpus
+    return cores if workers <= len(cores) else None
 
 
 def _check_context(context: int | None, most: int) -> None:
