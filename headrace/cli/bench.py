@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from headrace.cli.console import terminal_progress
+from headrace.cli.tables import table_console
 
 Switch = Parameter(negative="")
 
@@ -52,8 +53,6 @@ def bench(
     if json:
         print(result.to_json())
         return
-    from rich.console import Console
-
     from headrace.bench.table import figures_table
 
-    Console().print(figures_table(result))
+    table_console().print(figures_table(result))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.cli.tables import table_console
+
 
 def doctor() -> None:
     """Look at this machine: cores, instruction set, caches, memory, read bandwidth; give advice.
@@ -10,7 +12,6 @@ def doctor() -> None:
     """
     import os
 
-    from rich.console import Console
     from rich.table import Table
 
     from headrace.bench.advice import advice
@@ -19,7 +20,7 @@ def doctor() -> None:
     from headrace.codegen.target import Target
     from headrace.machine import probe_host, remember
 
-    console, host = Console(highlight=False), probe_host()
+    console, host = table_console(), probe_host()
     special, load = Target.host().special, os.getloadavg()[0]
     bandwidth = read_bandwidth(host.core_cpus[: host.cores], probe_bytes(host))
     remember(host.machine().with_measured(read_bandwidth=bandwidth[host.cores].median))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from headrace.cli.console import note, terminal_progress
+from headrace.cli.tables import table_console
 from headrace.errors import RequestError
 
 if TYPE_CHECKING:
@@ -54,11 +55,9 @@ def explain(
     if graph is not None:
         _draw(model, artifact, plan, graph)
         return
-    from rich.console import Console
-
     from headrace.report.table import print_explanation
 
-    print_explanation(Console(), _explained(model, artifact, options, plan, measure=measure))
+    print_explanation(table_console(), _explained(model, artifact, options, plan, measure=measure))
 
 
 def _draw(model: str, artifact: Artifact, plan: Plan, path: Path) -> None:

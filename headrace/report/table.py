@@ -4,38 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
-from headrace.report.explanation import Explanation, StageTime
+from headrace.report.explanation import Explanation
 from headrace.report.stages import StageRow
 from headrace.report.text import edge_text, sharding_text, tile_text, trips_text, workers_text
 from headrace.report.units import bandwidth_text, bytes_text, seconds_text
 
-_LEFT = ("stage", "fused, in order")
-_MIDDLE = ("bytes a token", "tile", "sharding", "waits for")
-_RIGHT = ("predicted", "measured", "of it waiting")
+_FUSED = "fused, in order"
+_TEXTS = ("stage", _FUSED, "tile", "sharding", "waits for")
+_PREDICTED, _MEASURED = ("bytes", "pred."), ("meas.", "wait")
+_CAPTION = (
+    "bytes: read for one token; pred., meas.: share of a step's time, predicted and measured; "
+    "wait: the part of it spent waiting. Stages marked × are in a loop, their figures are of all "
+    "its trips."
+)
+
+
+#: Columns that a table with all texts needs; below, what is fused stands in a table of its own.
+_WIDE = 110
 
 
 def print_explanation(console: Console, explanation: Explanation) -> None:
     """Print a row for each stage, and the totals below."""
-    console.print(stage_table(explanation))
+    wide = console.width >= _WIDE
+    console.print(stage_table(explanation, fused=wide))
+    if not wide:
+        console.print(_fused_table(explanation))
     console.print(totals(explanation))
 
 
-def stage_table(explanation: Explanation) -> Table:
-    """One row a stage; figures of stages in loops are sums over the trips."""
-    table = Table(title=_title(explanation), title_justify="left", caption_justify="left")
-    table.caption = "stages marked × are in a loop; their figures are for all trips of a step"
-    for name in _LEFT:
-        table.add_column(name, overflow="fold")
-    for name in _MIDDLE:
-        table.add_column(name, justify="right" if name.startswith("bytes") else "left")
-    for name in _RIGHT:
-        table.add_column(name, justify="right")
+def stage_table(explanation: Explanation, *, fused: bool = True) -> Table:
+    """One row a stage; figures of stages in loops are sums over the trips.
+
+    Args:
+        fused: whether the operators of each stage have a column.
+    """
+    table = Table(title=_title(explanation), caption=_CAPTION, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.title_justify = table.caption_justify = "left"
+    for name in _TEXTS:
+        if fused or name != _FUSED:
+            table.add_column(name)
+    for name in (*_PREDICTED, *(_MEASURED if explanation.measured else ())):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in explanation.rows:
-        table.add_row(*_cells(explanation, row))
+        operators = (_operators(row),) if fused else ()
+        table.add_row(_stage(row), *operators, *_cells(explanation, row))
     return table
+
+
+def _fused_table(explanation: Explanation) -> Table:
+    table = Table("stage", _FUSED, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in explanation.rows:
+        table.add_row(_stage(row), _operators(row))
+    return table
+
+
+def _stage(row: StageRow) -> str:
+    return f"[bold]{row.name}[/bold] {trips_text(row)}".strip()
+
+
+def _operators(row: StageRow) -> str:
+    return " · ".join(operator.text for operator in row.operators)
 
 
 def _title(explanation: Explanation) -> str:
@@ -43,23 +75,15 @@ def _title(explanation: Explanation) -> str:
     return f"{explanation.name}: one token after {explanation.kv_tokens}, {workers}"
 
 
-def _cells(explanation: Explanation, row: StageRow) -> Iterator[RenderableType]:
-    yield f"{row.name} [dim]{trips_text(row)}[/dim]".strip()
-    yield " · ".join(operator.text for operator in row.operators)
-    yield bytes_text(row.bytes) if row.bytes else "-"
+def _cells(explanation: Explanation, row: StageRow) -> Iterator[str]:
     yield tile_text(row.weights) or "-"
     yield sharding_text(row.shard, row.unit_rows)
     yield ", ".join(edge_text(edge) for edge in row.edges) or "-"
+    yield bytes_text(row.bytes) if row.bytes else "-"
     yield _percent(explanation.predicted_share(row))
-    yield from _measured(explanation.measured_time(row))
-
-
-def _measured(time: StageTime | None) -> Iterator[str]:
-    if time is None:
-        yield from ("-", "-")
-    else:
-        yield _percent(time.share)
-        yield _percent(time.wait)
+    time = explanation.measured_time(row)
+    if time is not None:
+        yield from (_percent(time.share), _percent(time.wait))
 
 
 def _percent(share: float) -> str:

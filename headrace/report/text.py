@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from headrace.codegen.layout import TILE_COLS, TILE_ROWS, tile_format
+from headrace.codegen.layout import TILE_COLS, TILE_ROWS
 from headrace.ir.types import Shard
 from headrace.report.stages import Edge, StageRow
-from headrace.report.units import bytes_text
 
 _AXES = {
     "context": "by KV entry",
     "tokens": "by token",
     "one": "worker 0 alone",
-    "all": "every worker, alike",
+    "all": "every worker",
 }
 
 
 def sharding_text(shard: Shard, unit_rows: tuple[int, ...]) -> str:
-    """How a stage is divided: `rows: 7 + 8 units of 64`."""
+    """How a stage is divided: `rows: 7+8 units of 64`."""
     if shard.axis != "rows":
         return _AXES[shard.axis]
     units = [high - low for low, high in pairwise(shard.bounds)]
@@ -28,17 +27,14 @@ def sharding_text(shard: Shard, unit_rows: tuple[int, ...]) -> str:
 
 def _counts(units: list[int]) -> str:
     if len(units) <= 4:
-        return " + ".join(map(str, units))
+        return "+".join(map(str, units))
     low, high = min(units), max(units)
     return f"{len(units)} × {low}" if low == high else f"{len(units)} × {low} to {high}"
 
 
 def tile_text(weights: tuple[str, ...]) -> str:
-    """The tiles that a stage streams: `32×32 q4_1, 640 B`; empty where it streams none."""
-    formats = [tile_format(name) for name in weights]
-    return "; ".join(
-        f"{TILE_ROWS}×{TILE_COLS} {each.name}, {bytes_text(each.block_bytes)}" for each in formats
-    )
+    """The tiles that a stage streams: `32×32 q4_1`; empty where it streams none."""
+    return ", ".join(f"{TILE_ROWS}×{TILE_COLS} {name}" for name in weights)
 
 
 def edge_text(edge: Edge) -> str:

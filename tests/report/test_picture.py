@@ -40,7 +40,7 @@ def test_smollm2_in_one_picture() -> None:
     found = words(picture_of(SMOLLM2))
     for word in ("× 30", "qkv", "attention", "out", "gate_up", "down", "KV cache", "lm_head"):
         assert word in found
-    assert "rows: 7 + 8 units of 64" in found
+    assert "rows: 7+8 units of 64" in found
     assert "1536 × 576  q4_1" in found
     assert "next trip: T × 576" in found
     assert any("5 stages a layer" in word for word in found)
