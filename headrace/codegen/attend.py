@@ -261,12 +261,8 @@ def _add_values(
     for first in range(0, shape.row_vectors, at_once):
         parts = range(first, min(first + at_once, shape.row_vectors))
         sums = [
-            [
-                e.variable(e.load(e.offset(row.sums, part * LANES, F32), vector(F32)) * row.shrink.get())
-                for part in parts
-            ]
-            for row in rows
-        ]  # fmt: skip
+            [e.variable(_sum(e, row, part) * row.shrink.get()) for part in parts] for row in rows
+        ]
         with e.range(low, high) as within:
             values = shape.cache.value_place(e, place, within)
             weights = [e.splat(e.load(e.offset(row.scores, within, F32), F32)) for row in rows]
@@ -280,6 +276,11 @@ def _add_values(
                 e.store(total.get(), e.offset(row.sums, part * LANES, F32))
 
 
+def _sum(e: Emitter, row: _Row, part: int) -> Value:
+    """A vector of a row's sums."""
+    return e.load(e.offset(row.sums, part * LANES, F32), vector(F32))
+
+
 def _tail_mask(e: Emitter, shape: AttentionShape, part: int) -> Value | None:
     """The lanes of a vector of values that exist; None: all."""
     left = shape.cache.value_head - part * LANES
@@ -290,5 +291,8 @@ def _tail_mask(e: Emitter, shape: AttentionShape, part: int) -> Value | None:
 
 def _store_sums(e: Emitter, shape: AttentionShape, row: _Row, out: Value, factor: Value) -> None:
     for part in range(shape.row_vectors):
-        total = e.load(e.offset(row.sums, part * LANES, F32), vector(F32))
-        e.store(total * factor, e.offset(out, part * LANES, F32), _tail_mask(e, shape, part))
+        e.store(
+            _sum(e, row, part) * factor,
+            e.offset(out, part * LANES, F32),
+            _tail_mask(e, shape, part),
+        )

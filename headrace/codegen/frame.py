@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -85,3 +86,8 @@ class Frame:
         e = self.e
         base = e.offset(self.get("control"), 8 * (abi.WORKERS_AT + abi.WORKER_WORDS[name]))
         return e.offset(base, e.like(worker, I64) * (8 * abi.WORKER_STRIDE))
+
+
+def worker_table(e: Emitter, frame: Frame, values: Sequence[int], name: str) -> Value:
+    """This worker's entry in a constant table."""
+    return e.load(e.offset(e.table(values, name), frame.get("worker"), I64), I64)

@@ -108,13 +108,13 @@ def _pack_quantised(format: TileFormat, raw: Bytes) -> Bytes:
 
 def _order_nibbles(stored: Bytes) -> Bytes:
     """`[tiles, blocks, 32 rows, 16 bytes]` of ggml nibbles (low: columns 0-15) in our order."""
-    columns = np.concatenate([stored & 15, stored >> 4], axis=-1)
+    columns = np.concatenate([stored & np.uint8(15), stored >> np.uint8(4)], axis=-1)
     groups = columns.reshape(*stored.shape[:2], 2, 16, 4, 2, 4)
-    joined = groups[..., 0, :] | (groups[..., 1, :] << 4)
+    joined = groups[..., 0, :] | (groups[..., 1, :] << np.uint8(4))
     return joined.transpose(0, 1, 2, 4, 3, 5).reshape(*stored.shape[:2], -1)
 
 
 def _order_bytes(stored: Bytes) -> Bytes:
     """`[tiles, blocks, 32 rows, 32 bytes]` of signed values in our order, unsigned."""
-    groups = (stored ^ 0x80).reshape(*stored.shape[:2], 2, 16, 8, 4)
+    groups = (stored ^ np.uint8(0x80)).reshape(*stored.shape[:2], 2, 16, 8, 4)
     return groups.transpose(0, 1, 2, 4, 3, 5).reshape(*stored.shape[:2], -1)

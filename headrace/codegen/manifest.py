@@ -83,7 +83,8 @@ class Manifest:
     """A compiled program's facts. Sizes in bytes.
 
     stream_starts: of each worker's stream in the packed file; vectors_start and rows_start
-    likewise. edges: token edges of one step that generates a token.
+    likewise. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats apart.
+    looped: the stages inside the loop. token_edges_per_step: of a step that generates a token.
     """
 
     workers: int

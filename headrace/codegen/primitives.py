@@ -64,4 +64,3 @@ def pause(e: Emitter) -> None:
 
 def _is_arm(e: Emitter) -> bool:
     return e.module.triple.startswith("aarch64")
-

@@ -60,9 +60,6 @@ class Activation:
     offsets: Value
     blocks: Value
 
-    def arguments(self) -> tuple[Value, ...]:
-        return self.values, self.scales, self.sums, self.offsets, self.blocks
-
 
 def product(module: ir.Module, format: TileFormat, features: frozenset[str]) -> ir.Function:
     """The function `(weights, values, scales, sums, offsets, blocks, y, tiles, tokens, stride)`.
@@ -75,8 +72,8 @@ def product(module: ir.Module, format: TileFormat, features: frozenset[str]) -> 
         return found
     arguments = [PTR] * 5 + [I64, PTR, I64, I64, I64]
     e, args = function(module, name, arguments, features)
-    weights, *activation, blocks, y, tiles, tokens, stride = args
-    x = Activation(*activation, blocks)
+    weights, values, scales, sums, offsets, blocks, y, tiles, tokens, stride = args
+    x = Activation(values, scales, sums, offsets, blocks)
     sizes = QUANTISED_TOKEN_BLOCKS if format.activation == "q8" else FLOAT_TOKEN_BLOCKS
     with e.range(0, tiles) as tile:
         w = e.offset(weights, tile * (blocks * format.block_bytes))

@@ -164,4 +164,3 @@ def _uniform(e: Emitter, frame: Frame) -> Value:
         state = (state ^ (state >> shift)) * factor
     state = state ^ (state >> 31)
     return e.to_float(state >> 40) * 2.0**-24
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.codegen.tile import I32, I64, PTR, Value, function, vector
+from headrace.codegen.tile import I32, I64, PTR, VOID, Emitter, Value, function, vector
 
 _LINE = 64
 _UNROLL = 8
@@ -31,8 +31,8 @@ def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     return e.function
 
 
-def _consume(e, value: Value) -> None:
+def _consume(e: Emitter, value: Value) -> None:
     """Keep the loads alive: an empty assembly statement takes the value."""
     folded = e.reduce_max(value)
-    type = ir.FunctionType(ir.VoidType(), [I32])
+    type = ir.FunctionType(VOID, [I32])
     e.builder.call(ir.InlineAsm(type, "", "r", side_effect=True), [folded.raw])

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from headrace.codegen.frame import Frame
 from headrace.codegen.primitives import pause
-from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, function
+from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, Variable, function
 
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}
@@ -107,7 +107,7 @@ def _address(e: Emitter, pointer: Value) -> Value:
     return Value(e, e.builder.ptrtoint(pointer.raw, I64))
 
 
-def _may_prefetch(e: Emitter, frame: Frame, ready, start: Value, end: Value) -> Value:
+def _may_prefetch(e: Emitter, frame: Frame, ready: Variable, start: Value, end: Value) -> Value:
     position = _address(e, frame.get("prefetched"))
     limit = e.minimum(_address(e, end), _address(e, start) + PREFETCH_BYTES)
     return e.both(ready.get().equals(0), position < limit)

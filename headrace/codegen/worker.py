@@ -13,12 +13,13 @@ from llvmlite import ir
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.codegen import abi
-from headrace.codegen.frame import FRAME_BYTES, Frame
+from headrace.codegen.frame import FRAME_BYTES, Frame, worker_table
+from headrace.codegen.places import Places
 from headrace.codegen.plan import Plan
-from headrace.codegen.stage import StageCode, worker_table
+from headrace.codegen.stage import emit_stage
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import Target
-from headrace.codegen.tile import I8, I32, I64, PTR, Emitter, Value, function
+from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, function
 from headrace.codegen.tokens import await_word, await_workers, raise_word, signal
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import stage_kind, stage_name
@@ -61,7 +62,7 @@ class WorkerCode:
         if self.profile:
             self._account(e, frame, PROFILE_WORDS * index)
         trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
-        StageCode(e, frame, self.plan, stage, trip).emit()
+        emit_stage(Places(e, frame, self.plan, stage, trip))
         if stage_kind(stage) == "sample":
             self._decide(e, frame)
         signal(e, frame)
@@ -144,10 +145,12 @@ class WorkerCode:
             ring = frame.control_word("ring", PTR)
             e.store(token, e.offset(ring, count, I32))
             e.store_release(count + 1, frame.control_place("ring_count"))
-            last = e.sext(e.load(e.offset(frame.get("positions"), self._last(e, frame), I32), I32), I64)
+            place = e.offset(frame.get("positions"), self._last(e, frame), I32)
+            last = e.sext(e.load(place, I32), I64)
             e.store(e.trunc(last + 1, I32), frame.get("positions"))
             e.store(e.i32(0), frame.get("output_rows"))
-            more = e.both(count + 1 < frame.control_word("max_steps"), self._no_stop(e, frame, token))
+            more = count + 1 < frame.control_word("max_steps")
+            more = e.both(more, self._no_stop(e, frame, token))
             more = e.both(more, last + 1 < frame.get("capacity"))
             more = e.both(more, e.load_acquire(frame.control_place("cancel"), I64).equals(0))
             e.store(e.zext(more, I64), frame.control_place("go"))
@@ -220,9 +223,7 @@ class WorkerCode:
 
     def _worker(self, run: ir.Function) -> None:
         arguments = [PTR, I64]
-        e, (control, number) = function(
-            self.out, "worker", arguments, self.features, exported=True
-        )
+        e, (control, number) = function(self.out, "worker", arguments, self.features, exported=True)
         frame = Frame(e, e.stack(FRAME_BYTES))
         self._fill(e, frame, control, number)
         wait = await_word(self.out, self.features)
@@ -303,6 +304,3 @@ class WorkerCode:
 
 def _clock(target: Target) -> str:
     return "llvm.readcyclecounter" if target.architecture == "x86_64" else "llvm.readsteadycounter"
-
-
-__all__ = ["I8", "PROFILE_WORDS", "WorkerCode"]

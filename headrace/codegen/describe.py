@@ -1,0 +1,103 @@
+"""The manifest of a compiled program: its plan in numbers and names."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from headrace.codegen.abi import MAX_OUTPUTS
+from headrace.codegen.manifest import CacheShape, Manifest, RotaryTable, RowsPart, VectorPart
+from headrace.codegen.plan import Plan
+from headrace.codegen.rows import stored_row_bytes
+from headrace.codegen.streams import stream_length, stream_parts
+from headrace.codegen.widths import FLOAT, padded, weight_format, width
+from headrace.ir.model_ops import FrequenciesOp, SampleOp, WeightOp, weight_shape
+from headrace.ir.stages import stage_name
+
+_HUGE_PAGE = 2 << 20
+
+
+def manifest_of(plan: Plan, profile: bool) -> Manifest:
+    """What the runtime must know of a program compiled by a plan."""
+    lengths = [stream_length(plan, worker) for worker in range(plan.workers)]
+    *starts, vectors_start = accumulate(lengths, lambda end, size: _huge(end + size), initial=0)
+    vectors = [
+        VectorPart(op.names(), place.at, place.trip, weight_shape(op.result)[0])
+        for op, place in plan.vectors.items()
+    ]
+    vector_bytes = sum(len(part.names) * FLOAT * padded(part.length) for part in vectors)
+    rows, rows_start = _rows(plan), _huge(vectors_start + vector_bytes)
+    sample = next(plan.ops(SampleOp))
+    return Manifest(
+        workers=plan.workers,
+        vocabulary=rows.rows,
+        context=plan.program.context_length,
+        max_tokens=plan.max_tokens,
+        max_outputs=MAX_OUTPUTS,
+        trips=plan.trips,
+        stages=tuple(map(stage_name, plan.stages)),
+        looped=tuple(map(stage_name, plan.body)),
+        streams=tuple(part for w in range(plan.workers) for part in stream_parts(plan, w)),
+        stream_starts=tuple(starts),
+        stream_bytes=tuple(lengths),
+        vectors=tuple(vectors),
+        vectors_start=vectors_start,
+        rows=rows,
+        rows_start=rows_start,
+        tables=tuple(_tables(plan)),
+        cache=_cache(plan),
+        logits_at=plan.place(sample.logits),
+        logits_stride=padded(width(sample.logits)),
+        shared_bytes=plan.buffers.shared_bytes,
+        private_bytes=plan.buffers.private_bytes,
+        packed_bytes=rows_start + rows.rows * rows.row_bytes,
+        token_edges_per_step=_edges(plan),
+        profile=profile,
+    )
+
+
+def _huge(bytes: int) -> int:
+    return -(-bytes // _HUGE_PAGE) * _HUGE_PAGE
+
+
+def _rows(plan: Plan) -> RowsPart:
+    table = plan.embedding.table
+    assert isinstance(table.owner, WeightOp)
+    rows, cols = weight_shape(table)
+    format = weight_format(table)
+    name = table.owner.weight_name.data
+    return RowsPart(name, format, rows, cols, stored_row_bytes(format, cols))
+
+
+def _tables(plan: Plan) -> list[RotaryTable]:
+    return [
+        RotaryTable(op.values.data, op.scale.only)
+        for op in plan.module.ops
+        if isinstance(op, FrequenciesOp)
+    ]
+
+
+def _cache(plan: Plan) -> CacheShape:
+    cache = plan.cache
+    return CacheShape(
+        layers=cache.layers,
+        heads=cache.heads,
+        key_head=cache.key_head,
+        value_head=cache.value_head,
+        format=cache.format,
+        block_bytes=cache.block_bytes,
+        token_bytes=cache.token_bytes,
+    )
+
+
+def _edges(plan: Plan) -> int:
+    """Cross-worker waits of one step: each waiting worker looks at every other worker's counter.
+
+    After each step, all others wait for worker 0's decision.
+    """
+    others = plan.workers - 1
+    waits = sum(
+        plan.stage_trips(stage)
+        for stage in plan.stages
+        if stage.after is not None and stage.after.data
+    )
+    return waits * plan.workers * others + others

@@ -1,0 +1,139 @@
+"""Row-wise operators on whole rows: what every worker computes for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.ir import Operation, OpResult, SSAValue
+
+from headrace.codegen.attention import merge_partials
+from headrace.codegen.places import Places, Rows
+from headrace.codegen.row_kernels import copy_row, map_rows, norm_row
+from headrace.codegen.rows import dequantise_row, stored_row_bytes
+from headrace.codegen.tile import F32, I32, I64, Value
+from headrace.codegen.widths import weight_format, width
+from headrace.errors import ProgramError
+from headrace.ir.mapping_ops import StageOp
+from headrace.ir.model_ops import (
+    AttentionOp,
+    EmbeddingOp,
+    MapOp,
+    NormOp,
+    ReshapeOp,
+    SelectOp,
+    features_of,
+    weight_shape,
+)
+from headrace.ir.stages import prologue
+
+
+class RowCode:
+    """Emits row-wise operators for one row after another, each result in a row of its own."""
+
+    def __init__(self, places: Places, ops: Sequence[Operation]) -> None:
+        self.at, self.e = places, places.e
+        self.ops = ops
+        self._yielded: dict[SSAValue, Rows] = {
+            inner: places.rows_of(result)
+            for inner, result in zip(places.stage.yielded, places.stage.results_, strict=True)
+            if inner.owner in ops
+        }
+        self._scratch: dict[SSAValue, Value] = {
+            op.results[0]: places.scratch_row()
+            for op in ops
+            if not isinstance(op, SelectOp | ReshapeOp) and op.results[0] not in self._yielded
+        }
+        self._found: dict[SSAValue, Value] = {}
+
+    def emit(self, row: Value) -> None:
+        """Compute all operators for one row."""
+        self._found = {}
+        for op in self.ops:
+            self._found[op.results[0]] = self._emit_op(op, row)
+
+    def place(self, value: SSAValue, row: Value) -> Value:
+        """Where the row of a value is that was just computed, or comes from another stage."""
+        if value in self._found:
+            return self._found[value]
+        if self.at.plan.storage(value) != "partial":
+            return self.at.rows_of(value)(row)
+        self._found[value] = self._merge(value, row)
+        return self._found[value]
+
+    def _emit_op(self, op: Operation, row: Value) -> Value:
+        match op:
+            case SelectOp():
+                return self._select(op, row)
+            case ReshapeOp():
+                return self._reshape(op, row)
+            case MapOp():
+                return self._map(op, row)
+            case NormOp():
+                return self._norm(op, row)
+            case EmbeddingOp():
+                return self._embed(op, row)
+            case _:
+                raise ProgramError(f"no code for {op.name} on whole rows", where=self.at.name)
+
+    def _target(self, result: SSAValue, row: Value) -> Value:
+        rows = self._yielded.get(result)
+        return self._scratch[result] if rows is None else rows(row)
+
+    def _select(self, op: SelectOp, row: Value) -> Value:
+        e, frame = self.e, self.at.frame
+        index = e.load(e.offset(frame.get("output_rows"), row, I32), I32)
+        return self.at.rows_of(op.input)(e.sext(index, I64))
+
+    def _reshape(self, op: ReshapeOp, row: Value) -> Value:
+        source = self.place(op.input, row)
+        rows = self._yielded.get(op.result)
+        if rows is None:
+            return source
+        copy_row(self.e, source, rows(row), width(op.result))
+        return rows(row)
+
+    def _map(self, op: MapOp, row: Value) -> Value:
+        out = self._target(op.result, row)
+        inputs = [self.place(value, row) for value in op.inputs]
+        map_rows(self.e, op.block, inputs, out, width(op.result))
+        return out
+
+    def _norm(self, op: NormOp, row: Value) -> Value:
+        """A norm of the whole row, or of each of its heads."""
+        out = self._target(op.result, row)
+        source = self.place(op.input, row)
+        weight = self.at.vector_weight(op.weight)
+        count = features_of(op.input)[-1]
+        for start in range(0, width(op.input), count):
+            x, y = self.e.offset(source, start, F32), self.e.offset(out, start, F32)
+            norm_row(self.e, x, weight, y, count, op.epsilon.only, op.offset.only)
+        return out
+
+    def _embed(self, op: EmbeddingOp, row: Value) -> Value:
+        e, frame = self.e, self.at.frame
+        out = self._target(op.result, row)
+        format, cols = weight_format(op.table), weight_shape(op.table)[1]
+        kernel = dequantise_row(e.module, e.features, format, cols)
+        token = e.sext(e.load(e.offset(frame.get("token_ids"), row, I32), I32), I64)
+        stored = e.offset(frame.get("rows"), token * stored_row_bytes(format, cols))
+        e.call(kernel, stored, out)
+        return out
+
+    def _merge(self, value: SSAValue, row: Value) -> Value:
+        """An attention's row: of one token it is merged from partials, of several it is final."""
+        e, plan = self.e, self.at.plan
+        shape = plan.attention_shape(_attention(value))
+        merge = merge_partials(e.module, e.features, shape, plan.workers)
+        merged, base = self.at.scratch_row(), self.at.buffer(value)
+        single = self.at.frame.get("tokens").equals(1)
+        with e.when(single):
+            e.call(merge, base, merged)
+        final = e.offset(base, row * shape.result_features, F32)
+        return e.select(single, merged, final)
+
+
+def _attention(value: SSAValue) -> AttentionOp:
+    """The operator of the stage that leaves a partial value."""
+    assert isinstance(value, OpResult)
+    assert isinstance(value.op, StageOp)
+    return next(op for op in prologue(value.op) if isinstance(op, AttentionOp))

@@ -1,0 +1,121 @@
+"""The products and the epilogue of one segment on the units that a worker owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.ir import OpResult
+
+from headrace.codegen.layout import TILE_COLS, TILE_ROWS, TileFormat, tile_format
+from headrace.codegen.places import Places
+from headrace.codegen.product import product
+from headrace.codegen.tile import F32, I64, Value
+from headrace.codegen.unit_code import UnitCode
+from headrace.codegen.widths import (
+    chunk_units,
+    padded,
+    unit_scratch_rows,
+    unit_tiles,
+    weight_format,
+    width,
+)
+from headrace.errors import ProgramError
+from headrace.ir.stages import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """The products' input: blocks of 32 columns, and its form ("q8" or "f32")."""
+
+    blocks: int
+    activation: str
+
+    @property
+    def cols(self) -> int:
+        """Columns, padded to whole blocks."""
+        return self.blocks * TILE_COLS
+
+
+class SegmentCode:
+    """Emits one segment; `before` counts the stage's units before it, `index` its segments."""
+
+    def __init__(
+        self, places: Places, segment: Segment, factor: Factor, index: int, before: int
+    ) -> None:
+        self.at, self.e = places, places.e
+        self.segment, self.factor, self.index, self.before = segment, factor, index, before
+        self.format = _common_format(places, segment)
+
+    @property
+    def unit_bytes(self) -> int:
+        """Bytes of one unit in the stream."""
+        tiles = unit_tiles(self.segment) * len(self.segment.linears)
+        return tiles * self.format.tile_bytes(self.factor.cols)
+
+    def emit(self, weights: Value) -> Value:
+        """Emit; `weights` is where the segment starts in the stream, the result where it ends."""
+        first, last = self._units()
+        result = self._direct_result()
+        if result is not None:
+            start = self.e.offset(self.at.buffer(result), first * self.segment.unit_rows, F32)
+            self._multiply(weights, start, last - first, padded(width(result)))
+        else:
+            self._in_chunks(weights, first, last)
+        return self.e.offset(weights, (last - first) * self.unit_bytes)
+
+    def _units(self) -> tuple[Value, Value]:
+        """The units of this segment that the worker owns."""
+        assert self.at.stage.shard is not None
+        bounds = [
+            min(max(bound - self.before, 0), self.segment.units)
+            for bound in self.at.stage.shard.data.bounds
+        ]
+        low = self.at.by_worker(bounds[:-1], f"first_{self.index}")
+        high = self.at.by_worker(bounds[1:], f"last_{self.index}")
+        return low, high
+
+    def _direct_result(self) -> OpResult | None:
+        """The stage's result that the products are, if nothing happens to them after."""
+        (linear, *more) = self.segment.linears
+        yielded = list(self.at.stage.yielded)
+        plain = not more and not linear.bias and len(list(linear.result.uses)) == 1
+        if not plain or linear.result not in yielded or self.segment.unit_rows % TILE_ROWS:
+            return None
+        return self.at.stage.results_[yielded.index(linear.result)]
+
+    def _multiply(self, weights: Value, out: Value, units: Value, stride: Value | int) -> None:
+        """Products of some units for all rows; rows of `out` are `stride` floats apart."""
+        e, scratch = self.e, self.at.plan.scratch
+        kernel = product(e.module, self.format, e.features)
+        tiles = units * (unit_tiles(self.segment) * len(self.segment.linears))
+        inputs = [
+            self.at.private(place)
+            for place in (scratch.values, scratch.scales, scratch.sums, scratch.offsets)
+        ]
+        blocks, rows = e.i64(self.factor.blocks), self.at.row_count
+        e.call(kernel, weights, *inputs, blocks, out, tiles, rows, e.like(stride, I64))
+
+    def _in_chunks(self, weights: Value, first: Value, last: Value) -> None:
+        """Products into scratch, then their epilogue: one token's at once, several in chunks."""
+        e, rows = self.e, self.at.row_count
+        unit_floats = unit_scratch_rows(self.segment)
+        out = self.at.private(self.at.plan.scratch.product)
+        most = e.select(rows.equals(1), e.i64(self.segment.units), chunk_units(self.segment))
+        stride = most * unit_floats
+        with e.range(first, last, most) as start:
+            units = e.minimum(most, last - start)
+            source = e.offset(weights, (start - first) * self.unit_bytes)
+            self._multiply(source, out, units, stride)
+            with e.range(0, units) as unit, e.range(0, rows) as row:
+                line = e.offset(out, row * stride, F32)
+                products = e.offset(line, unit * unit_floats, F32)
+                UnitCode(self.at, self.segment, products, start + unit, row).emit()
+
+
+def _common_format(places: Places, segment: Segment) -> TileFormat:
+    formats = {weight_format(linear.weight) for linear in segment.linears}
+    if len(formats) != 1:
+        raise ProgramError(
+            "linears that meet in one map must have weights of one format", where=places.name
+        )
+    return tile_format(formats.pop())

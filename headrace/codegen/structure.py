@@ -1,0 +1,112 @@
+"""What a mapped module consists of: stages before, in and after the loop, and their streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TypeVar
+
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.errors import ProgramError
+from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
+from headrace.ir.model_ops import EmbeddingOp, ProgramOp
+from headrace.ir.stages import stage_name, stage_ops
+
+T = TypeVar("T")
+
+
+class Structure:
+    """The parts of a mapped module, in order.
+
+    Attributes:
+        program, loop: the only ones of the module; a program may have no loop.
+        before, body, after: the stages before, in and after the loop.
+
+    Raises:
+        ProgramError: there is not one program, or there are several loops.
+    """
+
+    def __init__(self, module: ModuleOp) -> None:
+        self.module = module
+        self.program = _only_program(module)
+        self.loop = _only_loop(self.program)
+        self.before: list[StageOp] = []
+        self.body: list[StageOp] = []
+        self.after: list[StageOp] = []
+        place = self.before
+        for op in self.program.block.ops:
+            if isinstance(op, LoopOp):
+                self.body = [each for each in op.block.ops if isinstance(each, StageOp)]
+                place = self.after
+            elif isinstance(op, StageOp):
+                place.append(op)
+
+    @property
+    def trips(self) -> int:
+        return 1 if self.loop is None else self.loop.trip_count
+
+    @cached_property
+    def stages(self) -> list[StageOp]:
+        return [*self.before, *self.body, *self.after]
+
+    def in_loop(self, stage: StageOp) -> bool:
+        return stage in self.body
+
+    def stage_trips(self, stage: StageOp) -> int:
+        """How often a stage is executed in one step."""
+        return self.trips if self.in_loop(stage) else 1
+
+    @cached_property
+    def workers(self) -> int:
+        """The number of workers that the stages are sharded over.
+
+        Raises:
+            ProgramError: stages disagree, or none is sharded by rows.
+        """
+        counts = {
+            len(stage.shard.data.bounds) - 1
+            for stage in self.stages
+            if stage.shard is not None and stage.shard.data.bounds
+        }
+        if len(counts) != 1:
+            raise ProgramError(f"stages disagree on the number of workers: {sorted(counts)}")
+        return counts.pop()
+
+    def ops(self, kind: type[T]) -> Iterator[T]:
+        """All operators of a kind, in order."""
+        for stage in self.stages:
+            for op in stage_ops(stage):
+                if isinstance(op, kind):
+                    yield op
+
+    @cached_property
+    def embedding(self) -> EmbeddingOp:
+        return next(self.ops(EmbeddingOp))
+
+    @cached_property
+    def streams(self) -> dict[str, list[StreamOp]]:
+        """The streams of each stage by name, worker by worker."""
+        found: dict[str, list[StreamOp]] = {}
+        for op in self.module.ops:
+            if isinstance(op, StreamOp):
+                found.setdefault(op.stage.root_reference.data, []).append(op)
+        return found
+
+    def stage_streams(self, stage: StageOp) -> list[StreamOp]:
+        """The streams of one stage, worker by worker; none if it has no products."""
+        return self.streams.get(stage_name(stage), [])
+
+
+def _only_program(module: ModuleOp) -> ProgramOp:
+    programs = [op for op in module.ops if isinstance(op, ProgramOp)]
+    if len(programs) != 1:
+        raise ProgramError(f"a module to compile has one program, not {len(programs)}")
+    return programs[0]
+
+
+def _only_loop(program: ProgramOp) -> LoopOp | None:
+    loops = [op for op in program.block.ops if isinstance(op, LoopOp)]
+    if len(loops) > 1:
+        raise ProgramError("code generation takes one loop of layers", where="step.program")
+    return loops[0] if loops else None

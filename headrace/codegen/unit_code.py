@@ -1,0 +1,140 @@
+"""The epilogue on one unit: a few rows of a segment's products, of one token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xdsl.ir import Operation, SSAValue
+
+from headrace.codegen.layout import TILE_ROWS
+from headrace.codegen.places import Places
+from headrace.codegen.row_kernels import add_row, copy_row, map_rows, norm_row, rotate_row
+from headrace.codegen.tile import F32, Value
+from headrace.codegen.widths import FLOAT, padded, unit_tiles
+from headrace.errors import ProgramError
+from headrace.ir.model_ops import (
+    AppendOp,
+    LinearOp,
+    MapOp,
+    NormOp,
+    ReshapeOp,
+    RopeOp,
+    features_of,
+)
+from headrace.ir.stages import Segment, epilogue
+
+
+class UnitCode:
+    """Emits one unit's epilogue.
+
+    products: where the unit's products are, linear after linear; unit: its number within the
+    segment; row: of the token.
+    """
+
+    def __init__(
+        self, places: Places, segment: Segment, products: Value, unit: Value, row: Value
+    ) -> None:
+        self.at, self.e, self.stage = places, places.e, places.stage
+        self.segment, self.unit, self.row = segment, unit, row
+        self.rows = segment.unit_rows
+        self.first = unit * self.rows
+        step = unit_tiles(segment) * TILE_ROWS
+        self.found: dict[SSAValue, Value] = {
+            linear.result: self.e.offset(products, index * step, F32)
+            for index, linear in enumerate(segment.linears)
+        }
+
+    def emit(self) -> None:
+        for linear in self.segment.linears:
+            for bias in linear.bias:
+                addend = self.e.offset(self.at.vector_weight(bias), self.first, F32)
+                add_row(self.e, self.found[linear.result], addend, self.rows)
+        for op in epilogue(self.stage):
+            if any(value in self.found for value in op.operands):
+                self._emit_op(op)
+        self._yield_products()
+
+    def _yield_products(self) -> None:
+        for inner, result in zip(self.stage.yielded, self.stage.results_, strict=True):
+            if isinstance(inner.owner, LinearOp) and inner in self.found:
+                copy_row(self.e, self.found[inner], self._outside(result), self.rows)
+
+    def _emit_op(self, op: Operation) -> None:
+        match op:
+            case AppendOp():
+                self._append(op)
+            case ReshapeOp():
+                self._reshape(op)
+            case MapOp():
+                self._map(op)
+            case NormOp():
+                self._norm(op)
+            case RopeOp():
+                self._rope(op)
+            case _:
+                raise ProgramError(f"no code for {op.name} in an epilogue", where=self.at.name)
+
+    def _outside(self, value: SSAValue) -> Value:
+        """Where the unit's rows of a value that stages exchange are, for this token."""
+        return self.e.offset(self.at.rows_of(value)(self.row), self.first, F32)
+
+    def _target(self, value: SSAValue) -> Value:
+        """Where a value is put: into the stage's result, or aside."""
+        yielded = list(self.stage.yielded)
+        if value in yielded:
+            return self._outside(self.stage.results_[yielded.index(value)])
+        return self.e.stack(FLOAT * padded(self.rows))
+
+    def _reshape(self, op: ReshapeOp) -> None:
+        self.found[op.result] = self.found[op.input]
+        if op.result in self.stage.yielded:
+            copy_row(self.e, self.found[op.result], self._target(op.result), self.rows)
+
+    def _map(self, op: MapOp) -> None:
+        out = self._target(op.result)
+        inputs = [self.found.get(value) or self._outside(value) for value in op.inputs]
+        map_rows(self.e, op.block, inputs, out, self.rows)
+        self.found[op.result] = out
+
+    def _norm(self, op: NormOp) -> None:
+        out = self._target(op.result)
+        weight = self.at.vector_weight(op.weight)
+        size = features_of(op.result)[1]
+        for x, y in self._heads(op.input, out, size):
+            norm_row(self.e, x, weight, y, size, op.epsilon.only, op.offset.only)
+        self.found[op.result] = out
+
+    def _rope(self, op: RopeOp) -> None:
+        e, frame = self.e, self.at.frame
+        out = self._target(op.result)
+        tables = [self.at.plan.tables[name] for name in op.table_names()]
+        pairs = tables[0].pairs
+        before = self.at.by_trip([table.before for table in tables], "rope_tables")
+        position = self.at.position(self.row)
+        table = e.offset(frame.get("tables"), before * frame.get("capacity"), F32)
+        cosines = e.offset(table, position * (2 * pairs), F32)
+        sines = e.offset(cosines, pairs, F32)
+        for x, y in self._heads(op.input, out, 2 * pairs):
+            rotate_row(e, x, y, cosines, sines, pairs)
+        self.found[op.result] = out
+
+    def _heads(self, source: SSAValue, out: Value, size: int) -> Iterator[tuple[Value, Value]]:
+        """Where each head of the unit starts, in the input and in the result."""
+        for start in range(0, self.rows, size):
+            place = self.e.offset(self.found[source], start, F32)
+            yield place, self.e.offset(out, start, F32)
+
+    def _append(self, op: AppendOp) -> None:
+        cache = self.at.plan.cache
+        position = self.at.position(self.row)
+        layer = self.at.by_trip(op.layers.data, "cache_layers")
+        for value, size, store in (
+            (op.key, cache.key_head, cache.store_key),
+            (op.value, cache.value_head, cache.store_value),
+        ):
+            if value not in self.found:
+                continue
+            for index, start in enumerate(range(0, self.rows, size)):
+                head = self.unit * (self.rows // size) + index
+                place = cache.head_place(self.at.frame, position, layer, head)
+                store(self.e, self.e.offset(self.found[value], start, F32), place, position)
