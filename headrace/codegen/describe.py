@@ -90,14 +90,15 @@ def _cache(plan: Plan) -> CacheShape:
 
 
 def _edges(plan: Plan) -> int:
-    """Cross-worker waits of one step: each waiting worker looks at every other worker's counter.
+    """Pairs of a waiting worker and a counter that it looks at, in one step.
 
-    After each step, all others wait for worker 0's decision.
+    A stage that worker 0 does alone has one waiting worker. After each step, all others wait for
+    worker 0's decision.
     """
     others = plan.workers - 1
-    waits = sum(
-        plan.stage_trips(stage)
-        for stage in plan.stages
-        if stage.after is not None and stage.after.data
-    )
-    return waits * plan.workers * others + others
+    waits = 0
+    for stage in plan.stages:
+        if stage.after is not None and stage.after.data:
+            alone = stage.shard is not None and stage.shard.data.axis == "one"
+            waits += plan.stage_trips(stage) * (1 if alone else plan.workers)
+    return waits * others + others

@@ -77,25 +77,25 @@ def await_word(module: ir.Module, features: frozenset[str]) -> ir.Function:
     return e.function
 
 
-def await_workers(module: ir.Module, features: frozenset[str], workers: int) -> ir.Function:
-    """The function `(frame, target, next, end)`: wait until all counters have reached `target`.
+def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
+    """The function `(frame, count, target, next, end)`: wait for workers 0 .. count - 1.
 
-    `next` .. `end` are the weights that this worker reads next; lines that it has not asked for
-    yet are prefetched while it waits.
+    Their counters have to reach `target`. `next` .. `end` are the weights that this worker reads
+    next; lines that it has not asked for yet are prefetched while it waits.
     """
     found = module.globals.get("await_workers")
     if found is not None:
         return found
     wait = await_word(module, features)
-    arguments = [PTR, I64, PTR, PTR]
-    e, (base, target, start, end) = function(module, "await_workers", arguments, features)
+    arguments = [PTR, I64, I64, PTR, PTR]
+    e, (base, count, target, start, end) = function(module, "await_workers", arguments, features)
     frame = Frame(e, base)
     spins = frame.control_word("spins")
-    for other in range(workers):
+    with e.range(0, count) as other:
         place = frame.worker_place("counter", other)
         ready = e.variable(e.load_acquire(place, I64) >= target)
-        with e.loop_while(lambda ready=ready: _may_prefetch(e, frame, ready, start, end)):
-            _prefetch_some(e, frame, start, end)
+        with e.loop_while(lambda: _may_prefetch(e, frame, ready, start, end)):
+            _prefetch_some(e, frame, start)
             ready.set(e.load_acquire(place, I64) >= target)
         with e.when(ready.get().equals(0)):
             e.call(wait, place, frame.worker_place("sleepers", other), target, spins)
@@ -113,7 +113,7 @@ def _may_prefetch(e: Emitter, frame: Frame, ready: Variable, start: Value, end: 
     return e.both(ready.get().equals(0), position < limit)
 
 
-def _prefetch_some(e: Emitter, frame: Frame, start: Value, end: Value) -> None:
+def _prefetch_some(e: Emitter, frame: Frame, start: Value) -> None:
     position = frame.get("prefetched")
     early = _address(e, position) < _address(e, start)
     position = e.select(early, start, position)

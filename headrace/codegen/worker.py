@@ -58,7 +58,11 @@ class WorkerCode:
         e, (base,) = function(self.out, name, [PTR], self.features)
         frame = Frame(e, base)
         index = self.plan.stages.index(stage)
-        self._wait(e, frame, stage)
+        if stage.shard is not None and stage.shard.data.axis == "one":
+            with e.when(frame.get("worker").equals(0)):
+                self._wait(e, frame, stage)
+        else:
+            self._wait(e, frame, stage)
         if self.profile:
             self._account(e, frame, PROFILE_WORDS * index)
         trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
@@ -82,7 +86,6 @@ class WorkerCode:
     def _wait(self, e: Emitter, frame: Frame, stage: StageOp) -> None:
         if stage.after is None or not stage.after.data or self.plan.workers == 1:
             return
-        wait = await_workers(self.out, self.features, self.plan.workers)
         targets = [
             self._target(e, frame, stage, token.stage_name, token.distance.data)
             for token in stage.after.data
@@ -90,8 +93,13 @@ class WorkerCode:
         target = targets[0]
         for other in targets[1:]:
             target = e.maximum(target, other)
-        start, end = self._next_weights(e, frame, stage)
-        e.call(wait, frame.base, target, start, end)
+        self._await(e, frame, self.plan.workers, target, self._next_weights(e, frame, stage))
+
+    def _await(
+        self, e: Emitter, frame: Frame, count: int, target: Value, weights: tuple[Value, Value]
+    ) -> None:
+        wait = await_workers(self.out, self.features)
+        e.call(wait, frame.base, e.i64(count), target, *weights)
 
     def _target(
         self, e: Emitter, frame: Frame, stage: StageOp, producer: str, distance: int
@@ -122,8 +130,7 @@ class WorkerCode:
         products = [each for each in later if stage_name(each) in self.plan.streams]
         stream = frame.get("stream")
         if not products:
-            first = self.plan.streams[stage_name(self._first_product())]
-            return stream, self._after(e, frame, stream, [part.bytes.data[0] for part in first])
+            return self._first_weights(e, frame)
         parts = self.plan.streams[stage_name(products[0])]
         trip = frame.get("trip") if self.plan.in_loop(products[0]) else e.i64(0)
         at = worker_table(e, frame, [part.at.data[0] for part in parts], "next_at")
@@ -131,8 +138,12 @@ class WorkerCode:
         start = e.offset(stream, at + trip * stride)
         return start, self._after(e, frame, start, [part.bytes.data[0] for part in parts])
 
-    def _first_product(self) -> StageOp:
-        return next(each for each in self.plan.stages if stage_name(each) in self.plan.streams)
+    def _first_weights(self, e: Emitter, frame: Frame) -> tuple[Value, Value]:
+        """The weights of a step's first product."""
+        names = (stage_name(stage) for stage in self.plan.stages)
+        parts = next(self.plan.streams[name] for name in names if name in self.plan.streams)
+        stream = frame.get("stream")
+        return stream, self._after(e, frame, stream, [part.bytes.data[0] for part in parts])
 
     def _after(self, e: Emitter, frame: Frame, start: Value, bytes: Sequence[int]) -> Value:
         return e.offset(start, worker_table(e, frame, bytes, "next_bytes"))
@@ -173,7 +184,6 @@ class WorkerCode:
         """The function `(frame)`: one step's stages; head and sampling where they are wanted."""
         e, (base,) = function(self.out, "step", [PTR], self.features)
         frame = Frame(e, base)
-        frame.set("prefetched", frame.get("stream"))
         for stage in self.plan.before:
             e.call(functions[stage_name(stage)], base)
         if self.plan.body:
@@ -195,6 +205,7 @@ class WorkerCode:
         frame = Frame(e, base)
         frame.set("tokens", frame.control_word("token_count"))
         frame.set("outputs", frame.control_word("output_count"))
+        frame.set("prefetched", frame.get("stream"))
         if self.profile:
             frame.set("mark", e.intrinsic(_clock(self.target), I64))
         e.call(step, base)
@@ -212,10 +223,9 @@ class WorkerCode:
         """Worker 0's decision, once its sampling of this step is done."""
         result = e.variable(e.i64(0))
         with e.when(sampling):
-            place = frame.worker_place("counter", 0)
-            sleepers = frame.worker_place("sleepers", 0)
-            wait = await_word(self.out, self.features)
-            e.call(wait, place, sleepers, frame.get("sequence"), frame.control_word("spins"))
+            frame.set("prefetched", frame.get("stream"))
+            weights = self._first_weights(e, frame)
+            self._await(e, frame, 1, frame.get("sequence"), weights)
             result.set(frame.control_word("go"))
         return result.get()
 
