@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headrace.build import Artifact, Options, Weights, build, default_workers
 from headrace.engine.engine import Engine
 from headrace.engine.generation import Generation
-from headrace.engine.request import DEFAULT_MAX_TOKENS, Request
+from headrace.engine.request import DEFAULT_MAX_TOKENS, Request, is_integer
 from headrace.errors import RequestError
 from headrace.runtime.program import Program
 
@@ -253,8 +253,7 @@ def _cores(workers: int) -> tuple[int, ...] | None:
 def _check_context(context: int | None, most: int) -> None:
     if context is None:
         return
-    counted = isinstance(context, int) and not isinstance(context, bool)
-    if not counted or not 1 <= context <= most:
+    if not is_integer(context) or not 1 <= context <= most:
         raise RequestError(
             f"context is {context!r}; it must be an integer from 1 to {most}, the model's own",
             where="context",

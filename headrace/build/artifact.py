@@ -57,9 +57,11 @@ class About:
     def from_json(text: str) -> About:
         """Raises ValueError, KeyError or TypeError for anything that `to_json` did not write."""
         fields: dict[str, Any] = json.loads(text)
-        bindings = {name: Binding(**each) for name, each in fields.pop("bindings").items()}
-        tuples = {name: tuple(fields.pop(name)) for name in ("target", "stop_tokens")}
-        return About(**fields, **tuples, bindings=bindings)
+        bindings: dict[str, Any] = fields["bindings"]
+        fields["bindings"] = {name: Binding(**each) for name, each in bindings.items()}
+        for name in ("target", "stop_tokens"):
+            fields[name] = tuple(fields[name])
+        return About(**fields)
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,8 @@ def _compile(source: Source, content: str, options: Options, entry: Path, report
     from headrace.build.compiler import Order, compile_checkpoint
     from headrace.build.entries import remove_superseded
 
-    path, packed = str(source.path.absolute()), packed_key(content, options)
-    cached = source.path.is_relative_to(cache.models())
-    name = source.name if cached else path
+    path, packed = str(source.path.resolve()), packed_key(content, options)
+    name = source.name if source.path.is_relative_to(cache.models()) else path
     order = Order(name, path, content, toolchain(), packed, options, Target.host())
     compile_checkpoint(source, order, entry, report)
     remove_superseded(Artifact(entry))

@@ -43,7 +43,7 @@ def remove_artifacts(name: str) -> Freed:
     Raises:
         CacheError: they cannot be removed.
     """
-    path = str(Path(name).expanduser().absolute())
+    path = str(Path(name).expanduser().resolve())
     return _remove(lambda _, about: about.source in (name, path))
 
 

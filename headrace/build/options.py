@@ -34,12 +34,15 @@ class Options:
                 f"weights is {self.weights!r}; it must be one of {', '.join(get_args(Weights))}",
                 where="weights",
             )
-        counted = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if not counted or not 1 <= self.workers <= MAX_WORKERS:
+        if not _is_count(self.workers) or not 1 <= self.workers <= MAX_WORKERS:
             raise RequestError(
                 f"threads is {self.workers!r}; it must be an integer from 1 to {MAX_WORKERS}",
                 where="threads",
             )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int
 
 
 def default_workers() -> int:

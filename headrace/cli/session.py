@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import astuple, dataclass, field
+from importlib import import_module
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,7 @@ from headrace.cli.console import note, terminal_progress
 from headrace.cli.speed import closing_line
 from headrace.engine.generation import Generation
 from headrace.engine.request import Request
-from headrace.errors import ContextLengthError
+from headrace.errors import HeadraceError
 
 INTERRUPTED = 130
 HELP = "/clear forgets the conversation, /bye or Ctrl-D leaves, Ctrl-C stops an answer"
@@ -55,14 +56,14 @@ class Session:
         """Answer one prompt; gives the exit status."""
         generation = self._generate(prompt)
         self._stream(generation)
-        if generation.finish_reason == "cancelled":
+        if generation.finish_reason not in ("stop", "length"):
             return INTERRUPTED
         self._close(generation)
         return 0
 
     def chat(self) -> int:
         """Answer line by line until the input ends; gives the exit status."""
-        import readline  # noqa: F401  (gives `input` its editing and history)
+        import_module("readline")  # gives `input` its editing and history
 
         note(HELP)
         while True:
@@ -82,15 +83,23 @@ class Session:
                 self._turn(line)
 
     def _turn(self, line: str) -> None:
+        """Answer a line; a turn without an answer leaves no trace in the conversation."""
+        before = len(self.messages)
         try:
             generation = self._generate(line)
-        except ContextLengthError as error:
-            self.messages.pop()
-            note(f"{error.what}; /clear forgets the conversation")
-            return
+            self._reply(generation)
+        except HeadraceError as error:
+            del self.messages[before:]
+            note(str(error))
+        except KeyboardInterrupt:
+            if len(self.messages) == before + 1:
+                del self.messages[before:]
+            print()
+
+    def _reply(self, generation: Generation[str]) -> None:
         answer = self._stream(generation)
         self.messages.append({"role": "assistant", "content": answer})
-        if generation.finish_reason != "cancelled":
+        if generation.finish_reason in ("stop", "length"):
             self._close(generation)
 
     def _generate(self, prompt: str) -> Generation[str]:

@@ -21,7 +21,11 @@ def roofline_fraction(model: Model, statistics: Statistics) -> float | None:
         return None
     passes = max(LEAST_PASSES, round(SWEEP_SECONDS * rate))
     mean_context = statistics.prompt_tokens + statistics.generated_tokens // 2
-    return model.program.sweep(passes, mean_context) / passes * rate
+    try:
+        return model.program.sweep(passes, mean_context) / passes * rate
+    except KeyboardInterrupt:
+        model.program.wait()  # the workers must be at rest before the next answer
+        raise
 
 
 def closing_line(model: Model, statistics: Statistics) -> str:

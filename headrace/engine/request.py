@@ -68,7 +68,11 @@ class Request:
 
 def is_integer(value: object) -> bool:
     """Whether a value is an integer, Python's or NumPy's, and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def _is_real(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def _integer(field: str, value: int, range: str, *, low: int) -> int:
@@ -77,8 +81,7 @@ def _integer(field: str, value: int, range: str, *, low: int) -> int:
 
 
 def _number(field: str, value: float, range: str) -> float:
-    numeric = isinstance(value, Real) and not isinstance(value, bool)
-    _require(numeric and math.isfinite(value), field, value, range)
+    _require(_is_real(value) and math.isfinite(value), field, value, range)
     return value
 
 

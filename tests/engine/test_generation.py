@@ -118,9 +118,9 @@ def test_a_second_request_at_once_is_refused(engine: Engine) -> None:
 def test_an_error_in_the_reader_stops_the_generation(model: Model, engine: Engine) -> None:
     def read() -> None:
         with engine.generate(PROMPT, Request()) as answer:
-            raise ValueError(next(answer))
+            raise ArithmeticError(next(answer))
 
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ArithmeticError):
         read()
     assert model.program.finished
 

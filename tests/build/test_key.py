@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from headrace.build import Options
+from headrace.build.key import packed_key, program_key, toolchain
+from headrace.codegen.target import AARCH64, X86_64
+from headrace.errors import RequestError
+
+OPTIONS = Options(workers=2)
+KEY = program_key("content", OPTIONS, X86_64)
+
+
+def test_a_key_is_a_digest_and_the_same_each_time() -> None:
+    assert re.fullmatch("[0-9a-f]{64}", KEY)
+    assert program_key("content", Options(workers=2), X86_64) == KEY
+    assert re.fullmatch("[0-9a-f]{64}", toolchain())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        program_key("other content", OPTIONS, X86_64),
+        program_key("content", replace(OPTIONS, workers=3), X86_64),
+        program_key("content", replace(OPTIONS, weights="f32"), X86_64),
+        program_key("content", replace(OPTIONS, profile=True), X86_64),
+        program_key("content", OPTIONS, AARCH64),
+        program_key("content", OPTIONS, replace(X86_64, features="+avx2")),
+        packed_key("content", OPTIONS),
+    ],
+)
+def test_whatever_matters_changes_it(other: str) -> None:
+    assert other != KEY
+
+
+def test_packed_weights_serve_the_profiled_program_too() -> None:
+    assert packed_key("content", OPTIONS) == packed_key("content", replace(OPTIONS, profile=True))
+    assert packed_key("content", OPTIONS) != packed_key("content", replace(OPTIONS, workers=3))
+    assert packed_key("content", OPTIONS) != packed_key("content", replace(OPTIONS, weights="f32"))
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1025, True, 2.0, "2", None])
+def test_threads_have_a_range(workers: object) -> None:
+    with pytest.raises(RequestError, match="from 1 to 1024") as caught:
+        Options(workers=workers)  # pyright: ignore[reportArgumentType]
+    assert caught.value.where == "threads"
+
+
+def test_weights_have_names() -> None:
+    with pytest.raises(RequestError, match="auto, f32, bf16") as caught:
+        Options(workers=1, weights="q4_0")  # pyright: ignore[reportArgumentType]
+    assert caught.value.where == "weights"

@@ -1,0 +1,52 @@
+"""`headrace pull`, `ls` and `rm` on a cache of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.cli import main
+from tests.build.cached import RANDOM
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_an_empty_cache_says_what_to_do(own_cache: Path, capsys: Captured) -> None:
+    assert main(["ls"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"no models in {own_cache}" in shown.err
+
+
+def test_a_model_comes_is_listed_and_goes(own_cache: Path, capsys: Captured) -> None:
+    assert main(["pull", RANDOM]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.is_file()
+    assert path.is_relative_to(own_cache)
+    assert main(["ls"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [RANDOM, "92.6", "kB", "-", "-"]
+    assert main(["run", RANDOM, "Hello", "--max-tokens", "2", "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert main(["ls"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3] == "1"
+    assert main(["rm", RANDOM]) == 0
+    assert f"removed {RANDOM}: " in capsys.readouterr().out
+    left = [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert [path.parent.name for path in left] == ["memo"] * len(left)
+
+
+def test_removing_what_is_not_there(capsys: Captured) -> None:
+    assert main(["rm", "smollm2"]) == 1
+    assert "the cache holds no model 'smollm2'" in capsys.readouterr().err
+
+
+def test_pulling_nonsense(capsys: Captured) -> None:
+    assert main(["pull", "random:tiny-llama@q9"]) == 1
+    assert "is not a random model" in capsys.readouterr().err
