@@ -58,6 +58,9 @@ _WORDS: dict[str, int] = {
     **{name: 4 * _LINE_WORDS + index * _LINE_WORDS for index, name in enumerate(_POLLED)},
 }
 
+#: Words from a polled word to the count of who sleeps on it, in the same line.
+SLEEPERS = 4
+
 #: Words a worker: its counter, who sleeps on it, and (in lines of their own) its own addresses.
 WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "profile": 18}
 WORKER_STRIDE = 24

@@ -54,7 +54,7 @@ def read_file(path: Path, start: int, bytes: int) -> Memory:
         CacheError: the file is shorter than it was when it was written.
     """
     memory = Memory(bytes)
-    view = memoryview(memory.view())
+    view = memory.view().data
     with path.open("rb", buffering=0) as file:
         file.seek(start)
         done = 0

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.codegen.abi import MAX_STOPS
+from headrace.codegen.manifest import Manifest
+from headrace.errors import ContextLengthError, RequestError
+
+#: Most tokens that one schedule can generate: the ring holds them all.
+MAX_STEPS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -40,3 +47,36 @@ class Schedule:
     steps: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[int, ...] = ()
+
+
+def check_schedule(schedule: Schedule, manifest: Manifest, context: int) -> None:
+    """Check a schedule against a program with a KV capacity of `context` tokens.
+
+    Raises:
+        ContextLengthError: the tokens do not fit the KV capacity.
+        RequestError: a count, a token or an output is out of range.
+    """
+    end = schedule.start + len(schedule.tokens)
+    if schedule.start < 0 or end > context:
+        raise ContextLengthError(
+            f"positions {schedule.start} to {end - 1} do not fit a context of {context}",
+            hint="load the model with a larger context, or shorten the prompt",
+        )
+    least_outputs = int(schedule.steps > 0)
+    most_outputs = 1 if schedule.steps > 0 else manifest.max_outputs
+    _within("tokens", len(schedule.tokens), 1, manifest.max_tokens)
+    _within("outputs", len(schedule.outputs), least_outputs, most_outputs)
+    _within("steps", schedule.steps, 0, MAX_STEPS)
+    _within("stops", len(schedule.stops), 0, MAX_STOPS)
+    _require_indices("token ids", schedule.tokens, manifest.vocabulary)
+    _require_indices("outputs", schedule.outputs, len(schedule.tokens))
+
+
+def _within(name: str, count: int, low: int, high: int) -> None:
+    if not low <= count <= high:
+        raise RequestError(f"a schedule takes {low} to {high} {name}, not {count}")
+
+
+def _require_indices(name: str, values: NDArray[np.int32], count: int) -> None:
+    if len(values) and not (int(values.min()) >= 0 and int(values.max()) < count):
+        raise RequestError(f"{name} are 0 to {count - 1}")
