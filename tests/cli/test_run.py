@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from headrace.api import load
+from headrace.build import Options, build
 from tests.build.cached import CONTEXT, environment, shared_cache, tiny_directory
 
 COMMAND = [sys.executable, "-m", "headrace"]
@@ -36,8 +37,11 @@ def answer(tiny: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_directory(tmp_path_factory))
+def tiny(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> str:
+    """A tiny model, compiled."""
+    directory = tiny_directory(tmp_path_factory)
+    build(directory, Options(workers=2))
+    return str(directory)
 
 
 def headrace(*arguments: str, given: bytes | None = b"") -> subprocess.CompletedProcess[bytes]:
