@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from headrace.codegen.tile import F16, F32, I8, I16, I32, VOID, Emitter, Value, vector
 
+_BITS_OF_HALF = 0x3F000000  # of the float32 0.5
+
 
 def dot_u8s8(e: Emitter, total: Value, unsigned: Value, signed: Value) -> Value:
     """`total[i] += sum over j < 4 of unsigned[4i + j] * signed[4i + j]`.
 
     total: 16 x i32; unsigned: 64 x u8; signed: 64 x s8. No saturation: the four products' sum
-    fits 17 bits.
+    fits 18 bits.
     """
     if "avx512vnni" in e.features:
         name = "llvm.x86.avx512.vpdpbusd.512"
@@ -42,10 +44,13 @@ def float_to_half(e: Emitter, value: Value) -> Value:
     bounded = e.maximum(e.minimum(value, e.like(65504.0, value.type)), e.like(-65504.0, value.type))
     if "f16c" in e.features or "avx512f" in e.features or _is_arm(e):
         return e.bitcast(Value(e, e.builder.fptrunc(bounded.raw, vector(F16))), vector(I16))
-    bits = e.bitcast(bounded, vector(I32))
-    sign = (bits >> 16) & 0x8000
-    scaled = e.bitcast(e.absolute(bounded) * float(2.0**-112), vector(I32))
-    rounded = (scaled + 0xFFF + ((scaled >> 13) & 1)) >> 13
+    sign = (e.bitcast(bounded, vector(I32)) >> 16) & 0x8000
+    size = e.absolute(bounded)
+    bits = e.bitcast(size, vector(I32))
+    normal = (bits - (112 << 23) + 0xFFF + ((bits >> 13) & 1)) >> 13
+    # 0.5 has the unit in the last place of subnormal halves: the sum is rounded to it.
+    subnormal = e.bitcast(size + 0.5, vector(I32)) - _BITS_OF_HALF
+    rounded = e.select(size < 2.0**-14, subnormal, normal)
     return e.trunc(rounded | sign, vector(I16))
 
 
