@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def build(source: str | Path, options: Options, progress: Progress | None = None
 def make_once(entry: Path, make: Callable[[], None], report: Progress) -> Artifact:
     """The artifact at `entry`; `make` writes it unless it is there or another process does so."""
     if not entry.exists():
-        with cache.entry_lock(entry, lambda: _tell_waiting(report)):
+        with _locked(entry, report):
             if not entry.exists():
                 make()
     return Artifact(entry)
@@ -54,7 +55,7 @@ def pack_once(
     """Write the packed weights unless they are there or another process does so."""
     if artifact.packed.exists():
         return
-    with cache.entry_lock(artifact.packed, lambda: _tell_waiting(report)):
+    with _locked(artifact.packed, report):
         if not artifact.packed.exists():
             from headrace.runtime.pack import pack
 
@@ -81,6 +82,12 @@ def _stored_weights(source: Source, artifact: Artifact) -> Callable[[str], Store
     return lambda name: bind(checkpoint, bindings[name])
 
 
-def _tell_waiting(report: Progress) -> None:
-    with step(report, "waiting for another headrace that compiles this model", None):
-        pass
+@contextmanager
+def _locked(entry: Path, report: Progress) -> Generator[None]:
+    """Hold the lock of a cache entry; while another process holds it, say so."""
+    with ExitStack() as waiting:
+        label = "waiting for another headrace that compiles this model"
+        told = step(report, label, None)
+        with cache.entry_lock(entry, lambda: waiting.enter_context(told)):
+            waiting.close()
+            yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -49,14 +51,23 @@ def run(
         weights: Keep the stored format, or convert matrices to f32 or bf16.
     """
     request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
-    if prompt is None and not sys.stdin.isatty():
-        prompt = _stdin()
-    if prompt is not None and not prompt.strip() and not raw:
-        raise RequestError("the prompt is empty", where="PROMPT", hint='headrace run smollm2 "Hi"')
+    prompt = _prompt(model, prompt, raw)
     from headrace.cli.session import Session
 
     with Session.open(model, request, raw, context, threads, weights) as session:
         return session.chat() if prompt is None else session.answer_once(prompt)
+
+
+def _prompt(model: str, prompt: str | None, raw: bool) -> str | None:
+    """The prompt as given or from stdin; None where a terminal is to become a chat."""
+    if prompt is None and len(model.split()) > 1 and not Path(model).exists():
+        hint = f"headrace run {DEFAULT_MODEL} {shlex.quote(model)}"
+        raise RequestError(f"there is no model '{model}'", where="MODEL", hint=hint)
+    if prompt is None and not sys.stdin.isatty():
+        prompt = _stdin()
+    if prompt is not None and not prompt.strip() and not raw:
+        raise RequestError("the prompt is empty", where="PROMPT", hint='headrace run smollm2 "Hi"')
+    return prompt
 
 
 def _stdin() -> str:

@@ -7,12 +7,15 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from headrace import cache
 from headrace.build import LEVELS, Artifact, Options, build
 from headrace.build.artifact import ABOUT, CODE, MANIFEST
 from headrace.build.entries import list_artifacts, packed_bytes, remove_artifacts
@@ -162,6 +165,22 @@ def test_a_disk_too_full_for_the_weights(own_cache: Path, tiny: Path) -> None:
     told = Labels()
     assert build(tiny, TWO, told).key == program
     assert told.seen == ["packing weights"]
+
+
+def test_whoever_waits_is_told(own_cache: Path, tiny: Path) -> None:
+    artifact = build(tiny, TWO)
+    artifact.packed.unlink()
+    told = Labels()
+    waiting = threading.Thread(target=build, args=(tiny, TWO, told))
+    with cache.entry_lock(artifact.packed):
+        waiting.start()
+        while not told.seen:
+            time.sleep(0.01)
+    waiting.join()
+    assert told.seen == [
+        "waiting for another headrace that compiles this model",
+        "packing weights",
+    ]
 
 
 BUILD = """

@@ -149,6 +149,12 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr.decode()
 
 
+def test_a_prompt_in_the_place_of_a_model() -> None:
+    ended = headrace("run", "Why is the sky blue?")
+    assert ended.returncode == 1
+    assert "try: headrace run smollm2 'Why is the sky blue?'" in ended.stderr.decode()
+
+
 @pytest.mark.parametrize("given", [b"", b" \n", b"\xff\xfe"])
 def test_a_prompt_is_needed_and_is_text(tiny: str, given: bytes) -> None:
     ended = run(tiny, given=given)
