@@ -10,7 +10,8 @@ from llvmlite import ir
 from headrace.codegen import abi
 from headrace.codegen.tile import I64, PTR, Emitter, Value
 
-_FIELDS = (
+#: Words of a frame, in order.
+FIELDS = (
     "control",
     "worker",
     "tokens",
@@ -52,7 +53,7 @@ _POINTERS = frozenset(
     )
 )
 
-FRAME_BYTES = 8 * len(_FIELDS)
+FRAME_BYTES = 8 * len(FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Frame:
         self.e.store(value, self._place(name))
 
     def _place(self, name: str) -> Value:
-        return self.e.offset(self.base, 8 * _FIELDS.index(name))
+        return self.e.offset(self.base, 8 * FIELDS.index(name))
 
     def control_place(self, name: str) -> Value:
         """The address of a word of the control block."""

@@ -138,18 +138,30 @@ def _total(e: Emitter, weights: Value, count: int, threshold: Value, measure: Me
     return e.reduce_add(total.get())
 
 
+def _mass(e: Emitter, weights: Value, count: int, threshold: Value) -> Value:
+    """The sum of all kept weights (f64)."""
+    total = e.variable(e.const(0.0, vector(F64)))
+    for index, mask in e.lanes(count):
+        own = _floats(e, weights, index, mask, -1.0)
+        total.set(total.get() + e.to_double(e.select(own >= threshold, own, 0.0)))
+    return e.reduce_add(total.get())
+
+
 def _draw(e: Emitter, frame: Frame, weights: Value, threshold: Value, count: int) -> Value:
-    """The first kept token at which the running sum passes a random share of the whole."""
-    target = _total(e, weights, count, threshold, _masses) * _uniform(e, frame)
+    """The first kept token at which the running sum passes a random share of the whole.
+
+    In float64: the running sum must reach the whole, and small weights must count beside it.
+    """
+    target = _mass(e, weights, count, threshold) * e.to_double(_uniform(e, frame))
     chosen = e.variable(e.i64(-1))
-    passed = e.variable(e.f32(0.0))
+    passed = e.variable(e.const(0.0, F64))
     found = e.variable(Value(e, ir.Constant(I1, 0)))
     index = e.variable(e.i64(0))
     with e.loop_while(lambda: e.both(index.get() < count, found.get().equals(0))):
         weight = e.load(e.offset(weights, index.get(), F32), F32)
         with e.when(weight >= threshold):
             chosen.set(index.get())
-            passed.set(passed.get() + weight)
+            passed.set(passed.get() + e.to_double(weight))
             found.set(passed.get() > target)
         index.set(index.get() + 1)
     return chosen.get()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from headrace.codegen.tile.types import F32, I32, I64, LANES, vector, with_element
+from headrace.codegen.tile.types import F32, F64, I32, I64, LANES, vector, with_element
 from headrace.codegen.tile.value import Raw, Value, Variable
 
 
@@ -71,6 +71,10 @@ class Core:
     def to_float(self, value: Value) -> Value:
         """Signed integers to float32."""
         return Value(self, self.builder.sitofp(value.raw, with_element(value.type, F32)))
+
+    def to_double(self, value: Value) -> Value:
+        """float32 to float64."""
+        return Value(self, self.builder.fpext(value.raw, with_element(value.type, F64)))
 
     def to_int(self, value: Value, element: ir.Type = I32) -> Value:
         """Floats to signed integers, towards zero."""

@@ -1,0 +1,36 @@
+"""A worker's frame in NumPy: what kernels that take a frame find in it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.codegen import abi
+from headrace.codegen.frame import FIELDS
+
+Word = NDArray[np.generic] | int
+
+
+class FrameMemory:
+    """A frame's fields and the control block's words; arrays are held and set by address."""
+
+    def __init__(self, **fields: Word) -> None:
+        self.array = np.zeros(len(FIELDS), np.int64)
+        self.control = np.zeros(abi.control_words(1), np.int64)
+        self._held: list[NDArray[np.generic]] = []
+        self.set(control=self.control, **fields)
+
+    def set(self, **fields: Word) -> None:
+        for name, value in fields.items():
+            self.array[FIELDS.index(name)] = self._raw(value)
+
+    def set_control(self, **words: float) -> None:
+        for name, value in words.items():
+            kind = np.float64 if isinstance(value, float) else np.int64
+            self.control.view(kind)[abi.word(name)] = value
+
+    def _raw(self, value: Word) -> int:
+        if isinstance(value, int):
+            return value
+        self._held.append(value)
+        return value.ctypes.data
