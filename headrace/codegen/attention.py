@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.attend import MOST_ROWS, AttentionShape, attend
 from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp
 from headrace.codegen.tile import F32, I32, I64, LANES, PTR, Emitter, Value, function, vector
+
+CACHE_LINE = 64
+
+#: KV blocks of each head that are asked for before the queries are there.
+PREFETCH_BLOCKS = 4
 
 
 def attention_share(
@@ -49,13 +55,7 @@ def _context_share(
     out: Value,
 ) -> None:
     worker = frame.get("worker")
-    position = e.sext(e.load(frame.get("positions"), I32), I64)
-    end = position + 1
-    start = e.select(window > 0, e.maximum(end - window, e.i64(0)), 0)
-    first, last = start // LANES, (end + (LANES - 1)) // LANES
-    groups = last - first
-    begin = (first + groups * worker // workers) * LANES
-    stop = e.minimum((first + groups * (worker + 1) // workers) * LANES, end)
+    begin, stop = _own_positions(e, frame, workers, window)
     part = e.offset(out, worker * shape.partial_floats, F32)
     largest = e.offset(part, shape.result_features, F32)
     weight = e.offset(largest, shape.heads, F32)
@@ -78,6 +78,51 @@ def _context_share(
             largest,
             weight,
         )
+
+
+def _own_positions(e: Emitter, frame: Frame, workers: int, window: Value) -> tuple[Value, Value]:
+    """The part of the context that this worker attends over, with one token."""
+    worker = frame.get("worker")
+    end = _position(e, frame, e.i64(0)) + 1
+    start = e.select(window > 0, e.maximum(end - window, e.i64(0)), 0)
+    first, last = start // LANES, (end + (LANES - 1)) // LANES
+    groups = last - first
+    begin = (first + groups * worker // workers) * LANES
+    stop = e.minimum((first + groups * (worker + 1) // workers) * LANES, end)
+    return begin, stop
+
+
+def prefetch_context(
+    module: ir.Module, features: frozenset[str], shape: AttentionShape, workers: int
+) -> ir.Function:
+    """The function `(frame, layer, window)`: ask for the entries that this worker reads next.
+
+    It is called before the wait for the queries. Entries of earlier tokens do not change; where a
+    worker's part is long, its first blocks are asked for and the rest streams.
+    """
+    name = f"prefetch_{shape.suffix}"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    e, (base, layer, window) = function(module, name, [PTR, I64, I64], features)
+    frame, cache = Frame(e, base), shape.cache
+    with e.when(frame.get("tokens").equals(1)):
+        begin, stop = _own_positions(e, frame, workers, window)
+        first = begin // KV_BLOCK * KV_BLOCK
+        end = e.minimum(stop, first + PREFETCH_BLOCKS * KV_BLOCK)
+        with e.range(first, end, KV_BLOCK) as block, e.range(0, cache.heads) as head:
+            place = cache.head_place(frame, block, layer, head)
+            low = e.maximum(begin - block, e.i64(0))
+            high = e.minimum(end - block, e.i64(KV_BLOCK))
+            values = e.offset(place, cache.key_bytes)
+            for start, bytes in (
+                (place, cache.key_head * cache.element_bytes),
+                (values, cache.value_head * cache.element_bytes),
+            ):
+                with e.range(low * bytes, high * bytes, CACHE_LINE) as at:
+                    e.prefetch(e.offset(start, at))
+    e.give()
+    return e.function
 
 
 def _row_share(

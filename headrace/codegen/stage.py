@@ -5,7 +5,7 @@ from __future__ import annotations
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import OpResult
 
-from headrace.codegen.attention import attention_share
+from headrace.codegen.attention import attention_share, prefetch_context
 from headrace.codegen.places import Places
 from headrace.codegen.product_code import emit_product_stage
 from headrace.codegen.row_code import RowCode
@@ -48,12 +48,28 @@ def _emit_rows(places: Places, first: Value, step: int) -> None:
         rows.emit(row)
 
 
-def _emit_attention(places: Places) -> None:
-    e, plan = places.e, places.plan
-    op = next(each for each in prologue(places.stage) if isinstance(each, AttentionOp))
-    share = attention_share(e.module, e.features, plan.attention_shape(op), plan.workers)
+def emit_before_wait(places: Places) -> None:
+    """What a worker can do for a stage before the stage's tokens are there."""
+    if stage_kind(places.stage) == "attention":
+        e, plan, op = places.e, places.plan, _attention(places.stage)
+        ask = prefetch_context(e.module, e.features, plan.attention_shape(op), plan.workers)
+        e.call(ask, places.frame.base, *_layer_and_window(places, op))
+
+
+def _attention(stage: StageOp) -> AttentionOp:
+    return next(op for op in prologue(stage) if isinstance(op, AttentionOp))
+
+
+def _layer_and_window(places: Places, op: AttentionOp) -> tuple[Value, Value]:
+    """This trip's number of the KV cache, and the attention's window."""
     layer = places.by_trip(_append(op).layers.data, "cache_layers")
-    window = places.by_trip(op.windows.data, "windows")
+    return layer, places.by_trip(op.windows.data, "windows")
+
+
+def _emit_attention(places: Places) -> None:
+    e, plan, op = places.e, places.plan, _attention(places.stage)
+    share = attention_share(e.module, e.features, plan.attention_shape(op), plan.workers)
+    layer, window = _layer_and_window(places, op)
     query, out = places.buffer(op.query), places.buffer(places.stage.results_[0])
     e.call(share, places.frame.base, layer, window, query, out)
 

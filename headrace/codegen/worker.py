@@ -16,7 +16,7 @@ from headrace.codegen import abi
 from headrace.codegen.frame import FRAME_BYTES, Frame, worker_table
 from headrace.codegen.places import Places
 from headrace.codegen.plan import Plan
-from headrace.codegen.stage import emit_stage
+from headrace.codegen.stage import emit_before_wait, emit_stage
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import Target
 from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, function
@@ -58,6 +58,9 @@ class WorkerCode:
         e, (base,) = function(self.out, name, [PTR], self.features)
         frame = Frame(e, base)
         index = self.plan.stages.index(stage)
+        trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
+        places = Places(e, frame, self.plan, stage, trip)
+        emit_before_wait(places)
         if stage.shard is not None and stage.shard.data.axis == "one":
             with e.when(frame.get("worker").equals(0)):
                 self._wait(e, frame, stage)
@@ -65,8 +68,7 @@ class WorkerCode:
             self._wait(e, frame, stage)
         if self.profile:
             self._account(e, frame, PROFILE_WORDS * index)
-        trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
-        emit_stage(Places(e, frame, self.plan, stage, trip))
+        emit_stage(places)
         if stage_kind(stage) == "sample":
             self._decide(e, frame)
         signal(e, frame)
