@@ -55,9 +55,6 @@ class Target:
 #: A target for checks that code compiles elsewhere.
 AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", "+neon")
 
-#: The baseline of x86-64: every special feature is absent.
-X86_64 = Target("x86_64-unknown-linux-gnu", "x86-64-v2", "")
-
 
 def optimise(module: ir.Module, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     """Parse, verify and optimise a module for a machine."""

@@ -19,7 +19,7 @@ from headrace.codegen.cache import CacheLayout
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import I64, PTR, function
 from tests.codegen.frames import FrameMemory
-from tests.codegen.native import TARGETS, Library, build
+from tests.codegen.native import TARGETS, Kernel, Library, build
 
 Floats = NDArray[np.float32]
 LAYERS = 2
@@ -60,8 +60,9 @@ CASES = (
 )
 
 
-@cache
-def library(case: Case) -> Library:
+def kernels(case: Case) -> list[Kernel]:
+    """Appending an entry, a worker's share of attention, and merging partial results."""
+
     def append(module: ir.Module, features: frozenset[str]) -> ir.Function:
         types = [PTR, I64, I64, I64, PTR, PTR]
         e, (base, layer, head, position, key, value) = function(module, "append", types, features)
@@ -71,12 +72,16 @@ def library(case: Case) -> Library:
         e.give()
         return e.function
 
-    return build(
-        TARGETS[case.lowering],
+    return [
         append,
         lambda module, features: attention_share(module, features, case.shape, case.workers),
         lambda module, features: merge_partials(module, features, case.shape, case.workers),
-    )
+    ]
+
+
+@cache
+def library(case: Case) -> Library:
+    return build(TARGETS[case.lowering], *kernels(case))
 
 
 class Sequence:

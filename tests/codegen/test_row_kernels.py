@@ -68,15 +68,18 @@ def embedding_cols(format: str) -> tuple[int, ...]:
     return (32, 96) if storage_format(format).block > 1 else (8, 32, 45)
 
 
-@cache
-def library(lowering: str) -> Library:
-    kernels = [
+def kernels() -> list[Kernel]:
+    return [
         *(norm_kernel(count, offset) for count in COUNTS for offset in (0.0, 1.0)),
         *(rotate_kernel(count) for count in COUNTS),
         *(kernel for count in COUNTS for kernel in simple_kernels(count)),
         *(embedding_kernel(name, cols) for name in FORMATS for cols in embedding_cols(name)),
     ]
-    return build(TARGETS[lowering], *kernels)
+
+
+@cache
+def library(lowering: str) -> Library:
+    return build(TARGETS[lowering], *kernels())
 
 
 pytestmark = pytest.mark.parametrize("lowering", LOWERINGS)
