@@ -24,7 +24,7 @@ class Structure:
         before, body, after: the stages before, in and after the loop.
 
     Raises:
-        ProgramError: there is not one program, or there are several loops.
+        ProgramError: there is not one program, it is not mapped, or it has several loops.
     """
 
     def __init__(self, module: ModuleOp) -> None:
@@ -41,6 +41,7 @@ class Structure:
                 place = self.after
             elif isinstance(op, StageOp):
                 place.append(op)
+        _require_mapped(self.stages, self.streams)
 
     @property
     def trips(self) -> int:
@@ -103,6 +104,17 @@ def _only_program(module: ModuleOp) -> ProgramOp:
     if len(programs) != 1:
         raise ProgramError(f"a module to compile has one program, not {len(programs)}")
     return programs[0]
+
+
+def _require_mapped(stages: list[StageOp], streams: dict[str, list[StreamOp]]) -> None:
+    hint = "map the program before compiling it: headrace.passes.pipeline"
+    if not stages or not streams:
+        raise ProgramError("the program is not mapped onto workers", hint=hint)
+    for stage in stages:
+        if stage.shard is None or stage.buffers is None:
+            missing = "shard" if stage.shard is None else "buffers"
+            where = f"stage @{stage_name(stage)}"
+            raise ProgramError(f"a stage has no {missing}", where=where, hint=hint)
 
 
 def _only_loop(program: ProgramOp) -> LoopOp | None:

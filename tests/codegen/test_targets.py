@@ -1,0 +1,77 @@
+"""Code for another machine: every kernel and a whole program become AArch64 objects."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from llvmlite import ir
+
+from headrace.codegen import mathematics
+from headrace.codegen.compile import compile_program
+from headrace.codegen.layout import TILE_FORMATS, tile_format
+from headrace.codegen.product import product
+from headrace.codegen.quantise import quantise_row
+from headrace.codegen.sampling import sample_token
+from headrace.codegen.sweep import sweep_bytes
+from headrace.codegen.target import AARCH64, SPECIAL_FEATURES, Target, compile_object
+from headrace.passes.pipeline import map_program
+from tests.codegen import test_attention, test_row_kernels
+from tests.codegen.native import LOWERINGS, TARGETS, Kernel, elementwise, emit
+from tests.codegen.test_mathematics import FUNCTIONS
+from tests.ir.decoders import Decoder, program_of
+
+#: `e_machine` of an ELF header (System V ABI).
+ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
+
+
+def machine_of(code: bytes) -> int:
+    assert code[:6] == b"\x7fELF\x02\x01"  # 64 bits, little endian
+    return struct.unpack_from("<H", code, 18)[0]
+
+
+def check(target: Target, *kernels: Kernel) -> None:
+    module, _ = emit(target, *kernels)
+    assert machine_of(compile_object(module, target)) == ELF_MACHINES[target.architecture]
+
+
+@pytest.mark.parametrize("name", TILE_FORMATS)
+def test_products(name: str) -> None:
+    def kernel(module: ir.Module, features: frozenset[str]) -> ir.Function:
+        return product(module, tile_format(name), features)
+
+    check(AARCH64, kernel)
+
+
+def test_small_kernels() -> None:
+    check(
+        AARCH64,
+        quantise_row,
+        sweep_bytes,
+        lambda module, features: sample_token(module, features, 1000),
+        *(elementwise(name, getattr(mathematics, name)) for name in FUNCTIONS),
+    )
+
+
+def test_row_kernels_and_embeddings() -> None:
+    check(AARCH64, *test_row_kernels.kernels())
+
+
+def test_attention_kernels() -> None:
+    case = next(case for case in test_attention.CASES if case.lowering == "plain")
+    check(AARCH64, *test_attention.kernels(case))
+
+
+@pytest.mark.parametrize("target", [AARCH64, TARGETS["special"]], ids=lambda t: t.architecture)
+def test_a_whole_program(target: Target) -> None:
+    module = program_of(Decoder(head_norm=True, bias=True, post_norm=True, windows=(0, 8)))
+    map_program(module, 2, "bf16")
+    code, _ = compile_program(module, target, profile=True)
+    assert machine_of(code) == ELF_MACHINES[target.architecture]
+
+
+def test_masked_features_are_gone() -> None:
+    assert TARGETS["plain"].special == frozenset()
+    assert AARCH64.special == frozenset()
+    assert TARGETS["special"].special <= set(SPECIAL_FEATURES)
+    assert len({TARGETS[name].triple for name in LOWERINGS}) == 1
