@@ -48,6 +48,7 @@ _SCHEDULE = (
     "min_p",
     "seed",
     "spins",
+    "yields",
 )
 
 #: Words that stand alone in their lines because another thread polls them.

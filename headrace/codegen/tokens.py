@@ -2,10 +2,13 @@
 
 A worker's counter is the number of stages it has finished since it started; it is never reset.
 Who has to wait first asks for its own next weights (memory must not idle because data is not
-ready), then spins briefly, then sleeps on a futex.
+ready), then spins briefly, then sleeps on a futex. Where workers share cores, it gives its core to
+the others instead.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from llvmlite import ir
 
@@ -58,23 +61,40 @@ def sleep_until(module: ir.Module, features: frozenset[str]) -> ir.Function:
 
 
 def await_word(module: ir.Module, features: frozenset[str]) -> ir.Function:
-    """The function `(place, sleepers, target, spins)`: wait for a word, spinning at first."""
+    """The function `(place, sleepers, target, spins, yields)`: wait for a word.
+
+    It looks `spins` times, then gives the core to other threads `yields` times, then sleeps.
+    """
     found = module.globals.get("await_word")
     if found is not None:
         return found
     sleep = sleep_until(module, features)
-    arguments = [PTR, PTR, I64, I64]
-    e, (place, sleepers, target, spins) = function(module, "await_word", arguments, features)
-    left = e.variable(spins)
+    arguments = [PTR, PTR, I64, I64, I64]
+    e, args = function(module, "await_word", arguments, features)
+    place, sleepers, target, spins, yields = args
     ready = e.variable(e.load_acquire(place, I64) >= target)
-    with e.loop_while(lambda: e.both(left.get() > 0, ready.get().equals(0))):
-        pause(e)
-        left.set(left.get() - 1)
-        ready.set(e.load_acquire(place, I64) >= target)
+    _look(e, place, target, ready, spins, lambda: pause(e))
+    _look(e, place, target, ready, yields, lambda: e.intrinsic("sched_yield", I32))
     with e.when(ready.get().equals(0)):
         e.call(sleep, place, sleepers, target)
     e.give()
     return e.function
+
+
+def _look(
+    e: Emitter,
+    place: Value,
+    target: Value,
+    ready: Variable,
+    times: Value,
+    between: Callable[[], object],
+) -> None:
+    """Look at a word until it is there, so many times at most."""
+    left = e.variable(times)
+    with e.loop_while(lambda: e.both(left.get() > 0, ready.get().equals(0))):
+        between()
+        left.set(left.get() - 1)
+        ready.set(e.load_acquire(place, I64) >= target)
 
 
 def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
@@ -90,7 +110,7 @@ def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
     arguments = [PTR, I64, I64, PTR, PTR]
     e, (base, count, target, start, end) = function(module, "await_workers", arguments, features)
     frame = Frame(e, base)
-    spins = frame.control_word("spins")
+    spins, yields = frame.control_word("spins"), frame.control_word("yields")
     with e.range(0, count) as other:
         place = frame.worker_place("counter", other)
         ready = e.variable(e.load_acquire(place, I64) >= target)
@@ -98,7 +118,8 @@ def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
             _prefetch_some(e, frame, start)
             ready.set(e.load_acquire(place, I64) >= target)
         with e.when(ready.get().equals(0)):
-            e.call(wait, place, frame.worker_place("sleepers", other), target, spins)
+            sleepers = frame.worker_place("sleepers", other)
+            e.call(wait, place, sleepers, target, spins, yields)
     e.give()
     return e.function
 
@@ -110,7 +131,9 @@ def _address(e: Emitter, pointer: Value) -> Value:
 def _may_prefetch(e: Emitter, frame: Frame, ready: Variable, start: Value, end: Value) -> Value:
     position = _address(e, frame.get("prefetched"))
     limit = e.minimum(_address(e, end), _address(e, start) + PREFETCH_BYTES)
-    return e.both(ready.get().equals(0), position < limit)
+    # A core that is shared belongs to the worker that is being waited for.
+    alone = frame.control_word("yields").equals(0)
+    return e.both(e.both(ready.get().equals(0), position < limit), alone)
 
 
 def _prefetch_some(e: Emitter, frame: Frame, start: Value) -> None:

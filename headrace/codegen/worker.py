@@ -245,7 +245,7 @@ class WorkerCode:
         with e.loop_while(lambda: running.get() > 0):
             place = frame.control_place("epoch")
             spins = e.i64(_IDLE_SPINS)
-            e.call(wait, place, e.offset(place, 32), epoch.get(), spins)
+            e.call(wait, place, e.offset(place, 32), epoch.get(), spins, e.i64(0))
             epoch.set(epoch.get() + 1)
             command = frame.control_word("command")
             self._refresh(frame)
@@ -309,7 +309,8 @@ class WorkerCode:
                 place = frame.worker_place("counter", other)
                 sleepers = frame.worker_place("sleepers", other)
                 target = frame.get("sequence")
-                e.call(wait, place, sleepers, target, frame.control_word("spins"))
+                spins, yields = frame.control_word("spins"), frame.control_word("yields")
+                e.call(wait, place, sleepers, target, spins, yields)
             done = frame.control_place("finished")
             raise_word(e, done, e.offset(done, 32), e.load(done, I64) + 1)
 

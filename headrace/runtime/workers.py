@@ -17,7 +17,10 @@ from headrace.runtime.futex import futex_wait
 
 #: Looks at another worker's counter before sleeping: about 20 microseconds, where every worker has
 #: a core of its own; where it has not, the core is needed by who is being waited for.
-SPINS, SPINS_OVERSUBSCRIBED = 1500, 20
+SPINS, SPINS_SHARED = 1500, 20
+
+#: Times a worker gives its core to the others that share it, before sleeping.
+YIELDS_SHARED = 200
 
 _POLL_SECONDS = 0.001
 
@@ -51,7 +54,8 @@ class Workers:
         self._target = 0
         self._post = _POST(library.address("post"))
         own = count <= len(cpus)
-        control["spins"] = SPINS if own else SPINS_OVERSUBSCRIBED
+        control["spins"] = SPINS if own else SPINS_SHARED
+        control["yields"] = 0 if own else YIELDS_SHARED
         # The host may always be asleep on `finished`: worker 0 wakes it at the end of a command.
         control.set_sleeper("finished")
         enter = _ENTER(library.address("worker"))
