@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
@@ -41,6 +42,7 @@ from xdsl.traits import (
 from xdsl.utils.exceptions import VerifyException
 
 from headrace.ir.literals import IntsAttr, RealsAttr
+from headrace.ir.scalars import SCALAR_OPS
 from headrace.ir.types import CacheType, WeightType
 
 
@@ -455,8 +457,8 @@ class AttentionOp(IRDLOperation):
 class MapOp(IRDLOperation):
     """Scalar arithmetic on every element of tensors of one shape; the region says which.
 
-    The region has one f32 argument an operand, holds `arith` and `math` operators on f32, and
-    ends in `yield`.
+    The region has one f32 argument an operand, holds f32 constants and `SCALAR_OPS`, and ends
+    in `yield`.
     """
 
     name = "step.map"
@@ -486,6 +488,21 @@ class MapOp(IRDLOperation):
             "map: the region has one f32 argument an input",
         )
         _require(isinstance(self.block.last_op, YieldOp), "map: the region ends in step.yield")
+        for op in self.block.ops:
+            _require_scalar(op)
+
+
+def _require_scalar(op: Operation) -> None:
+    is_constant = isinstance(op, arith.ConstantOp)
+    _require(
+        is_constant or isinstance(op, (*SCALAR_OPS, YieldOp)),
+        f"map: {op.name} is no scalar operator of a map; there are arith.constant, "
+        + ", ".join(each.name for each in SCALAR_OPS),
+    )
+    _require(
+        all(value.type == f32 for value in (*op.operands, *op.results)),
+        f"map: {op.name} takes and gives f32",
+    )
 
 
 @irdl_op_definition

@@ -28,3 +28,25 @@
 }
 
 // CHECK: Operation arith.negf terminates block in single-block region but is not a terminator
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x64xf32>
+%y = step.map %x : tensor<?x64xf32> -> tensor<?x64xf32> {
+^bb0(%a: f32):
+  %b = math.sin %a : f32
+  step.yield %b : f32
+}
+
+// CHECK: map: math.sin is no scalar operator of a map; there are arith.constant, arith.addf
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x64xf32>
+%y = step.map %x : tensor<?x64xf32> -> tensor<?x64xf32> {
+^bb0(%a: f32):
+  %c = arith.constant 1.0 : f64
+  step.yield %a : f32
+}
+
+// CHECK: map: arith.constant takes and gives f32
