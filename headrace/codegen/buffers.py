@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import TensorType
-from xdsl.ir import BlockArgument, OpResult, SSAValue
+from xdsl.ir import Block, BlockArgument, OpResult, SSAValue
 
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import ALIGN, aligned
 from headrace.errors import ProgramError
-from headrace.ir.mapping_ops import StageOp
+from headrace.ir.mapping_ops import LoopOp, StageOp
 from headrace.ir.model_ops import SelectOp, YieldOp
 from headrace.ir.stages import outer_values, stage_name, stage_ops
 
@@ -47,7 +47,7 @@ def exchanged(structure: Structure) -> Iterator[tuple[StageOp, OpResult]]:
                 yield stage, result
 
 
-def slot_of(structure: Structure, value: SSAValue) -> Slot:
+def slot_of(value: SSAValue) -> Slot:
     """The slot of a value that stages exchange; a loop's is that of what it yields.
 
     Raises:
@@ -59,10 +59,11 @@ def slot_of(structure: Structure, value: SSAValue) -> Slot:
             raise ProgramError("a stage without buffers", where=f"stage @{stage_name(owner)}")
         buffer = owner.buffers.data[value.index]
         return buffer.storage.data, buffer.slot.data
-    if structure.loop is not None and isinstance(value, OpResult | BlockArgument):
-        last = structure.loop.block.last_op
+    loop = owner.parent_op() if isinstance(owner, Block) else owner
+    if isinstance(loop, LoopOp) and isinstance(value, OpResult | BlockArgument):
+        last = loop.block.last_op
         assert isinstance(last, YieldOp)
-        return slot_of(structure, last.values[value.index])
+        return slot_of(last.values[value.index])
     raise ProgramError("a value without a buffer", where=str(value))
 
 

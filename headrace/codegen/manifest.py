@@ -84,7 +84,7 @@ class Manifest:
 
     stream_starts: of each worker's stream in the packed file; vectors_start and rows_start
     likewise. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats apart.
-    looped: the stages inside the loop. token_edges_per_step: of a step that generates a token.
+    stages: names, in order. token_edges_per_step: of a step that generates a token.
     """
 
     workers: int
@@ -92,9 +92,7 @@ class Manifest:
     context: int
     max_tokens: int
     max_outputs: int
-    trips: int
     stages: tuple[str, ...]
-    looped: tuple[str, ...]
     streams: tuple[StreamPart, ...]
     stream_starts: tuple[int, ...]
     stream_bytes: tuple[int, ...]
@@ -132,7 +130,7 @@ class Manifest:
         )
         data["rows"] = RowsPart(**data["rows"])
         data["cache"] = CacheShape(**data["cache"])
-        for name in ("stages", "looped", "stream_starts", "stream_bytes"):
+        for name in ("stages", "stream_starts", "stream_bytes"):
             data[name] = tuple(data[name])
         return cls(**data)
 

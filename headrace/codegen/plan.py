@@ -80,7 +80,7 @@ class Plan(Structure):
     def buffers(self) -> Buffers:
         sizes: dict[Slot, int] = {}
         for stage, value in exchanged(self):
-            slot = slot_of(self, value)
+            slot = slot_of(value)
             sizes[slot] = max(sizes.get(slot, 0), self._bytes(stage, value, slot))
         return lay_out_buffers(sizes, self.scratch.end)
 
@@ -97,8 +97,8 @@ class Plan(Structure):
 
     def storage(self, value: SSAValue) -> str:
         """Where an exchanged value lives; see `step.buffer`."""
-        return slot_of(self, value)[0]
+        return slot_of(value)[0]
 
     def place(self, value: SSAValue) -> int:
         """The offset of an exchanged value in shared memory or in a worker's private memory."""
-        return self.buffers.places[slot_of(self, value)]
+        return self.buffers.places[slot_of(value)]

@@ -1,8 +1,9 @@
-"""What a mapped module consists of: stages before, in and after the loop, and their streams."""
+"""What a mapped module consists of: sections of stages, looped or not, and their streams."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,47 +17,48 @@ from headrace.ir.stages import stage_name, stage_ops
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Stages in a row: the body of one loop, or what stands between loops.
+
+    trips: how often the row is executed in a step. loop: None outside of loops.
+    """
+
+    stages: tuple[StageOp, ...]
+    trips: int
+    loop: LoopOp | None
+
+
 class Structure:
     """The parts of a mapped module, in order.
 
     Attributes:
-        program, loop: the only ones of the module; a program may have no loop.
-        before, body, after: the stages before, in and after the loop.
+        program: the module's only one. sections: its stages, none empty.
 
     Raises:
-        ProgramError: there is not one program, it is not mapped, or it has several loops.
+        ProgramError: there is not one program, or it is not mapped.
     """
 
     def __init__(self, module: ModuleOp) -> None:
         self.module = module
         self.program = _only_program(module)
-        self.loop = _only_loop(self.program)
-        self.before: list[StageOp] = []
-        self.body: list[StageOp] = []
-        self.after: list[StageOp] = []
-        place = self.before
-        for op in self.program.block.ops:
-            if isinstance(op, LoopOp):
-                self.body = [each for each in op.block.ops if isinstance(each, StageOp)]
-                place = self.after
-            elif isinstance(op, StageOp):
-                place.append(op)
+        self.sections = tuple(_sections(self.program))
         _require_mapped(self.stages, self.streams)
-
-    @property
-    def trips(self) -> int:
-        return 1 if self.loop is None else self.loop.trip_count
 
     @cached_property
     def stages(self) -> list[StageOp]:
-        return [*self.before, *self.body, *self.after]
+        return [stage for section in self.sections for stage in section.stages]
+
+    def section(self, stage: StageOp) -> Section:
+        """The section that a stage is in."""
+        return next(section for section in self.sections if stage in section.stages)
 
     def in_loop(self, stage: StageOp) -> bool:
-        return stage in self.body
+        return self.section(stage).loop is not None
 
     def stage_trips(self, stage: StageOp) -> int:
         """How often a stage is executed in one step."""
-        return self.trips if self.in_loop(stage) else 1
+        return self.section(stage).trips
 
     @cached_property
     def workers(self) -> int:
@@ -117,8 +119,16 @@ def _require_mapped(stages: list[StageOp], streams: dict[str, list[StreamOp]]) -
             raise ProgramError(f"a stage has no {missing}", where=where, hint=hint)
 
 
-def _only_loop(program: ProgramOp) -> LoopOp | None:
-    loops = [op for op in program.block.ops if isinstance(op, LoopOp)]
-    if len(loops) > 1:
-        raise ProgramError("code generation takes one loop of layers", where="step.program")
-    return loops[0] if loops else None
+def _sections(program: ProgramOp) -> Iterator[Section]:
+    straight: list[StageOp] = []
+    for op in program.block.ops:
+        if isinstance(op, StageOp):
+            straight.append(op)
+        elif isinstance(op, LoopOp):
+            if straight:
+                yield Section(tuple(straight), 1, None)
+            straight = []
+            body = tuple(each for each in op.block.ops if isinstance(each, StageOp))
+            yield Section(body, op.trip_count, op)
+    if straight:
+        yield Section(tuple(straight), 1, None)

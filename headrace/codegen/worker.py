@@ -7,20 +7,23 @@ the host through the ring.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.codegen import abi
+from headrace.codegen.buffers import has_output_rows
 from headrace.codegen.frame import FRAME_BYTES, Frame, worker_table
 from headrace.codegen.places import Places
 from headrace.codegen.plan import Plan
 from headrace.codegen.stage import emit_before_wait, emit_stage
+from headrace.codegen.streams import stream_length
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import Target
 from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, function
-from headrace.codegen.tokens import await_word, await_workers, raise_word, signal
+from headrace.codegen.tokens import await_word, raise_word, signal
+from headrace.codegen.waits import Waits
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import stage_kind, stage_name
 
@@ -60,12 +63,13 @@ class WorkerCode:
         index = self.plan.stages.index(stage)
         trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
         places = Places(e, frame, self.plan, stage, trip)
+        waits = Waits(e, frame, self.plan)
         emit_before_wait(places)
         if stage.shard is not None and stage.shard.data.axis == "one":
             with e.when(frame.get("worker").equals(0)):
-                self._wait(e, frame, stage)
+                waits.before(stage)
         else:
-            self._wait(e, frame, stage)
+            waits.before(stage)
         if self.profile:
             self._account(e, frame, PROFILE_WORDS * index)
         emit_stage(places)
@@ -84,71 +88,6 @@ class WorkerCode:
         place = e.offset(frame.get("profile"), index, I64)
         e.store(e.load(place, I64) + (now - frame.get("mark")), place)
         frame.set("mark", now)
-
-    def _wait(self, e: Emitter, frame: Frame, stage: StageOp) -> None:
-        if stage.after is None or not stage.after.data or self.plan.workers == 1:
-            return
-        targets = [
-            self._target(e, frame, stage, token.stage_name, token.distance.data)
-            for token in stage.after.data
-        ]
-        target = targets[0]
-        for other in targets[1:]:
-            target = e.maximum(target, other)
-        self._await(e, frame, self.plan.workers, target, self._next_weights(e, frame, stage))
-
-    def _await(
-        self, e: Emitter, frame: Frame, count: int, target: Value, weights: tuple[Value, Value]
-    ) -> None:
-        wait = await_workers(self.out, self.features)
-        e.call(wait, frame.base, e.i64(count), target, *weights)
-
-    def _target(
-        self, e: Emitter, frame: Frame, stage: StageOp, producer: str, distance: int
-    ) -> Value:
-        """The count of finished stages at which `producer` is done.
-
-        Counts are relative to this worker's own: all workers run the same stages in one order.
-        """
-        own, other = self._order(stage), self._order_of(producer)
-        count = frame.get("sequence")
-        body = [stage_name(each) for each in self.plan.body]
-        if producer in body and self.plan.in_loop(stage):
-            return count - (own - other + distance * len(body) - 1)
-        if self.plan.in_loop(stage):
-            return count - (frame.get("trip") * len(body) + (own - other - 1))
-        return count - (own - other - 1)
-
-    def _order(self, stage: StageOp) -> int:
-        return self._order_of(stage_name(stage))
-
-    def _order_of(self, name: str) -> int:
-        return [stage_name(each) for each in self.plan.stages].index(name)
-
-    def _next_weights(self, e: Emitter, frame: Frame, stage: StageOp) -> tuple[Value, Value]:
-        """The weights that this worker reads next: this stage's, or the next product's."""
-        stages = self.plan.stages
-        later = stages[stages.index(stage) :]
-        products = [each for each in later if stage_name(each) in self.plan.streams]
-        stream = frame.get("stream")
-        if not products:
-            return self._first_weights(e, frame)
-        parts = self.plan.streams[stage_name(products[0])]
-        trip = frame.get("trip") if self.plan.in_loop(products[0]) else e.i64(0)
-        at = worker_table(e, frame, [part.at.data[0] for part in parts], "next_at")
-        stride = worker_table(e, frame, [part.trip.data[0] for part in parts], "next_trip")
-        start = e.offset(stream, at + trip * stride)
-        return start, self._after(e, frame, start, [part.bytes.data[0] for part in parts])
-
-    def _first_weights(self, e: Emitter, frame: Frame) -> tuple[Value, Value]:
-        """The weights of a step's first product."""
-        names = (stage_name(stage) for stage in self.plan.stages)
-        parts = next(self.plan.streams[name] for name in names if name in self.plan.streams)
-        stream = frame.get("stream")
-        return stream, self._after(e, frame, stream, [part.bytes.data[0] for part in parts])
-
-    def _after(self, e: Emitter, frame: Frame, start: Value, bytes: Sequence[int]) -> Value:
-        return e.offset(start, worker_table(e, frame, bytes, "next_bytes"))
 
     def _decide(self, e: Emitter, frame: Frame) -> None:
         """Worker 0 hands the token to the host and prepares the next step."""
@@ -186,20 +125,34 @@ class WorkerCode:
         """The function `(frame)`: one step's stages; head and sampling where they are wanted."""
         e, (base,) = function(self.out, "step", [PTR], self.features)
         frame = Frame(e, base)
-        for stage in self.plan.before:
-            e.call(functions[stage_name(stage)], base)
-        if self.plan.body:
-            with e.range(0, self.plan.trips) as trip:
+        for section in self.plan.sections:
+            if section.loop is None:
+                self._call_stages(e, frame, section.stages, functions)
+                continue
+            with e.range(0, section.trips) as trip:
                 frame.set("trip", trip)
-                for stage in self.plan.body:
-                    e.call(functions[stage_name(stage)], base)
-        for stage in self.plan.after:
-            wanted = "sampling" if stage_kind(stage) == "sample" else "output_count"
-            flag = frame.control_word(wanted) if wanted == "sampling" else frame.get("outputs")
-            with e.when(flag > 0):
-                e.call(functions[stage_name(stage)], base)
+                self._call_stages(e, frame, section.stages, functions)
         e.give()
         return e.function
+
+    def _call_stages(
+        self,
+        e: Emitter,
+        frame: Frame,
+        stages: Sequence[StageOp],
+        functions: Mapping[str, ir.Function],
+    ) -> None:
+        """Call stages in order; those of the outputs only where there are any."""
+        for stage in stages:
+            body = functions[stage_name(stage)]
+            if stage_kind(stage) == "sample":
+                with e.when(frame.control_word("sampling") > 0):
+                    e.call(body, frame.base)
+            elif has_output_rows(stage):
+                with e.when(frame.get("outputs") > 0):
+                    e.call(body, frame.base)
+            else:
+                e.call(body, frame.base)
 
     def _run(self, step: ir.Function) -> ir.Function:
         """The function `(frame)`: all steps of one schedule."""
@@ -226,8 +179,7 @@ class WorkerCode:
         result = e.variable(e.i64(0))
         with e.when(sampling):
             frame.set("prefetched", frame.get("stream"))
-            weights = self._first_weights(e, frame)
-            self._await(e, frame, 1, frame.get("sequence"), weights)
+            Waits(e, frame, self.plan).for_first_worker()
             result.set(frame.control_word("go"))
         return result.get()
 
@@ -283,22 +235,13 @@ class WorkerCode:
 
     def _sweep(self, e: Emitter, frame: Frame, sweep: ir.Function) -> None:
         """Read this worker's stream, and its part of the KV cache, and nothing else."""
-        bytes = [
-            max(part.at.data[0] + part.bytes.data[0] + part.trip.data[0] * (self._trips(name) - 1)
-                for name, parts in self.plan.streams.items() for part in parts
-                if part.worker.data[0] == worker)
-            for worker in range(self.plan.workers)
-        ]  # fmt: skip
-        stream = worker_table(e, frame, bytes, "stream_bytes")
+        lengths = [stream_length(self.plan, worker) for worker in range(self.plan.workers)]
+        stream = worker_table(e, frame, lengths, "stream_bytes")
         share = frame.control_word("cache_sweep")
         cache = e.offset(frame.get("cache"), share * frame.get("worker"))
         with e.range(0, frame.control_word("sweep_passes")):
             e.call(sweep, frame.get("stream"), stream)
             e.call(sweep, cache, share)
-
-    def _trips(self, name: str) -> int:
-        body = [stage_name(stage) for stage in self.plan.body]
-        return self.plan.trips if name in body else 1
 
     def _finish(self, e: Emitter, frame: Frame) -> None:
         """Count the end of the command; worker 0 tells the host when all have come to it."""
