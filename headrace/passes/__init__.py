@@ -24,6 +24,6 @@ ALL_PASSES: Mapping[str, Callable[[], type[ModulePass]]] = MappingProxyType(
         "shard": _imported("shard", "ShardPass"),
         "order-tokens": _imported("order_tokens", "OrderTokensPass"),
         "plan-memory": _imported("plan_memory", "PlanMemoryPass"),
-        "pack-weights": _imported("pack_weights", "PackWeights"),
+        "pack-weights": _imported("pack_weights", "PackWeightsPass"),
     }
 )

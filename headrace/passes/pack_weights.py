@@ -16,35 +16,43 @@ from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
 from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp, weight_shape
 from headrace.ir.stages import ROW_UNIT, Segment, segments, stage_kind, stage_name
 from headrace.ir.types import RunAttr, WeightType
+from headrace.passes.programs import program_of, stages_of
 
 
 @dataclass(frozen=True)
-class PackWeights(ModulePass):
-    """Append a `step.stream` for each product stage and worker.
+class PackWeightsPass(ModulePass):
+    """Lay the weights of products out as one stream of bytes a worker.
 
-    Precondition: all stages are sharded. Postcondition: the streams of one worker, taken in the
-    order of the program (a loop's stages trip by trip), cover its bytes from 0 without a hole;
-    each row of each product's weight is in exactly one worker's stream. Nothing else changes.
+    Before: product stages are sharded; there are no streams.
+    After: a `step.stream` for each product stage and worker. The streams of one worker, taken in
+        the order of the program (a loop's stages trip by trip), cover its bytes from 0 without a
+        hole; each row of each product's weight is in exactly one worker's stream.
+    Leaves alone: the program.
+
+    Raises:
+        ProgramError: a product stage is not sharded, or the module has streams already.
     """
 
     name = "pack-weights"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        programs = [each for each in op.ops if isinstance(each, ProgramOp)]
-        for program in programs:
-            for worker in range(_workers(program)):
-                for stream in _streams(program, worker):
-                    op.body.block.add_op(stream)
+        if any(isinstance(each, StreamOp) for each in op.ops):
+            raise ProgramError("the module has streams already", where="pack-weights")
+        for worker in range(_workers(op)):
+            for stream in _streams(program_of(op), worker):
+                op.body.block.add_op(stream)
 
 
-def _workers(program: ProgramOp) -> int:
+def _workers(module: ModuleOp) -> int:
     """The number of workers that product stages are sharded over."""
-    for stage in program.walk():
-        if isinstance(stage, StageOp) and stage_kind(stage) == "product":
-            if stage.shard is None:
-                raise ProgramError("pack-weights needs sharded stages", where=stage_name(stage))
-            return len(stage.shard.data.bounds) - 1
-    return 0
+    workers = 0
+    for stage in filter(_is_product, stages_of(module)):
+        if stage.shard is None:
+            raise ProgramError(
+                "a product has no shard", where=f"@{stage_name(stage)}", hint="run shard before"
+            )
+        workers = len(stage.shard.data.bounds) - 1
+    return workers
 
 
 def _streams(program: ProgramOp, worker: int) -> Iterator[StreamOp]:

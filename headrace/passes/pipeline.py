@@ -15,7 +15,7 @@ from headrace.passes.choose_formats import ChooseFormatsPass
 from headrace.passes.fuse_stages import FuseStagesPass
 from headrace.passes.loop_layers import LoopLayersPass
 from headrace.passes.order_tokens import OrderTokensPass
-from headrace.passes.pack_weights import PackWeights
+from headrace.passes.pack_weights import PackWeightsPass
 from headrace.passes.plan_memory import PlanMemoryPass
 from headrace.passes.shard import ShardPass
 
@@ -35,7 +35,7 @@ def mapping_passes(workers: int, weights: str = "auto") -> tuple[ModulePass, ...
         ShardPass(workers),
         OrderTokensPass(),
         PlanMemoryPass(),
-        PackWeights(),
+        PackWeightsPass(),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
@@ -33,7 +33,10 @@ from headrace.ir.types import WeightType
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder's shape; `family` is "llama", "qwen2", "qwen3" or "gemma3"."""
+    """A decoder's shape; `family` is "llama", "qwen2", "qwen3" or "gemma3".
+
+    format: of all matrices, but those that `formats` has by a part of their names.
+    """
 
     family: str = "llama"
     layers: int = 3
@@ -46,6 +49,12 @@ class Decoder:
     format: str = "q4_0"
     windows: Sequence[int] = (0,)
     ffn_of_layer: Callable[[int], int] | None = None
+    formats: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def format_of(self, name: str) -> str:
+        """The format in which a matrix is stored."""
+        found = (format for part, format in self.formats.items() if part in name)
+        return next(found, self.format)
 
 
 SMOLLM2 = Decoder(
@@ -60,7 +69,7 @@ class DecoderBuilder:
         self.builder = Builder(InsertPoint.at_end(self.block))
 
     def weight(self, name: str, *dims: int) -> SSAValue:
-        format = self.shape.format if len(dims) == 2 else "f32"
+        format = self.shape.format_of(name) if len(dims) == 2 else "f32"
         return self.builder.insert(WeightOp(name, WeightType.of(dims, format))).result
 
     def linear(self, x: SSAValue, name: str, rows: int, bias: bool = False) -> SSAValue:
