@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
-from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
-from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp, weight_shape
+from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp
 from headrace.ir.stages import ROW_UNIT, Segment, segments, stage_kind, stage_name
-from headrace.ir.types import RunAttr, WeightType
+from headrace.ir.types import RunAttr
 from headrace.passes.programs import program_of, stages_of
+from headrace.passes.weight_types import packed_row_bytes
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,5 @@ def _weight_name(linear: LinearOp) -> str:
 
 def unit_bytes(segment: Segment) -> int:
     """Bytes of one unit of a segment in a stream: whole tiles of each of its linears."""
-    tiles = -(-segment.unit_rows // ROW_UNIT)
-    return sum(tiles * tile_bytes(linear.weight) for linear in segment.linears)
-
-
-def tile_bytes(weight: SSAValue) -> int:
-    """Bytes of a tile of 32 rows; columns are padded to whole blocks of 32."""
-    assert isinstance(weight.type, WeightType)
-    cols = -(-weight_shape(weight)[1] // ROW_UNIT) * ROW_UNIT
-    return ROW_UNIT * storage_format(weight.type.format.data).row_bytes(cols)
+    rows = -(-segment.unit_rows // ROW_UNIT) * ROW_UNIT
+    return rows * packed_row_bytes(segment)

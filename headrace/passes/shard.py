@@ -15,6 +15,7 @@ from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import segments, stage_kind, storage
 from headrace.ir.types import Shard, ShardAttr
 from headrace.passes.programs import require_stages, stages_of
+from headrace.passes.weight_types import packed_row_bytes
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ShardPass(ModulePass):
     """Divide each stage over `workers`.
 
     Before: every operator is in a stage.
-    After: every stage has a shard. Products: `rows`, contiguous units balanced by the rows of
+    After: every stage has a shard. Products: `rows`, contiguous units balanced by the bytes of
         weights that each worker reads. Attention: `context`. Sampling: `one`. Embedding and
         row-wise stages: `all` where their result is private, else `tokens`.
     Leaves alone: what stages compute, and their order.
@@ -57,11 +58,12 @@ def _shard(stage: StageOp, workers: int) -> Shard:
 
 
 def _unit_costs(stage: StageOp) -> Iterator[int]:
-    """Rows of weights that each unit reads, over all segments."""
+    """Bytes of the rows of weights that each unit reads, over all segments."""
     for segment in segments(stage):
+        row_bytes = packed_row_bytes(segment)
         for unit in range(segment.units):
             rows = min(segment.unit_rows, segment.rows - unit * segment.unit_rows)
-            yield rows * len(segment.linears)
+            yield rows * row_bytes
 
 
 def balanced_bounds(costs: Sequence[int], workers: int) -> tuple[int, ...]:

@@ -44,6 +44,12 @@ def test_shards_of_smollm2() -> None:
     assert axes == {"embed": "tokens", "attention": "context", "sample": "one"}
 
 
+def test_units_of_wider_formats_weigh_more() -> None:
+    shape = Decoder(hidden=256, heads=4, kv_heads=2, head=64, formats={"v_proj": "q8_0"})
+    # Units of 64 rows: 4 of q, 2 of k at 144 bytes a row, 2 of v at 272. By rows, the cut is at 4.
+    assert sharded(shape, 2)["qkv"].shard.data.bounds == (0, 5, 8)
+
+
 def test_private_values_are_computed_by_all() -> None:
     stages = sharded(Decoder(family="gemma3"), 2)
     assert stages["embed"].shard.data.axis == stages["merge"].shard.data.axis == "all"

@@ -1,0 +1,36 @@
+"""Formats and bytes of the weights that a program names."""
+
+from __future__ import annotations
+
+from xdsl.ir import SSAValue
+
+from headrace.checkpoint.formats import StorageFormat, storage_format
+from headrace.ir.stages import Segment
+from headrace.ir.types import WeightType
+
+#: Columns of a packed row are padded to a multiple of this.
+BLOCK_COLS = 32
+
+
+def weight_type(weight: SSAValue) -> WeightType:
+    assert isinstance(weight.type, WeightType)
+    return weight.type
+
+
+def format_of(weight: SSAValue) -> StorageFormat:
+    """The storage format of a weight.
+
+    Raises:
+        UnsupportedFormatError: there is none of that name.
+    """
+    return storage_format(weight_type(weight).format.data)
+
+
+def packed_row_bytes(segment: Segment) -> int:
+    """Bytes that one row takes in a stream, in all of the segment's linears together."""
+    return sum(_row_bytes(linear.weight) for linear in segment.linears)
+
+
+def _row_bytes(weight: SSAValue) -> int:
+    cols = -(-weight_type(weight).shape[1] // BLOCK_COLS) * BLOCK_COLS
+    return format_of(weight).row_bytes(cols)
