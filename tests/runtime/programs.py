@@ -1,0 +1,159 @@
+"""Tiny random models on the way that real ones take: captured, mapped, compiled, packed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.checkpoint.binding import bind
+from headrace.checkpoint.formats import storage_format
+from headrace.checkpoint.source import Source, open_checkpoint, resolve
+from headrace.checkpoint.tensors import StoredTensor
+from headrace.codegen.compile import compile_program
+from headrace.codegen.manifest import Manifest
+from headrace.codegen.target import Target
+from headrace.frontend.capture import capture_checkpoint
+from headrace.ir.dialect import parse_program, print_program
+from headrace.ir.interpreter import Interpreter
+from headrace.passes.pipeline import map_program
+from headrace.runtime.pack import pack
+from headrace.runtime.program import Program
+from headrace.runtime.schedule import Sampling, Schedule
+from tests.frontend.models import family, random_model, save_directory
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A model's captured program as text, and its stored weights."""
+
+    text: str
+    weights: Callable[[str], StoredTensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and how it is compiled. `model`: SHAPE@FORMAT, or a family's tiny configuration."""
+
+    model: str
+    workers: int = 2
+    weights: str = "auto"
+    profile: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled case; `module` is the program with its formats, for the interpreter."""
+
+    manifest: Manifest
+    code: bytes
+    packed: Path
+    module: ModuleOp
+    weights: Callable[[str], StoredTensor]
+    format: str
+
+    def open(self, **options: object) -> Program:
+        return Program(self.manifest, self.code, self.packed, **options)
+
+    def interpreter(self, rounded: bool) -> Interpreter:
+        """The reference; rounded: activations and KV entries as in their storage formats."""
+        return Interpreter(self.module, self._values, quantise_activations=rounded)
+
+    def _values(self, name: str) -> Floats:
+        """A weight as the program reads it: matrices in the format that was asked for."""
+        values = self.weights(name).dequantise()
+        if self.format == "auto" or values.ndim == 1:
+            return values
+        format = storage_format(self.format)
+        return format.dequantise(format.quantise(values), values.shape[1])
+
+
+_temporary = tempfile.TemporaryDirectory(prefix="headrace-")
+
+
+def _new_directory() -> Path:
+    return Path(tempfile.mkdtemp(dir=_temporary.name))
+
+
+@cache
+def captured(model: str) -> Captured:
+    source = resolve(f"random:{model}") if "@" in model else _directory(model)
+    checkpoint = open_checkpoint(source)
+    found = capture_checkpoint(source, checkpoint)
+    bindings = found.bindings
+    return Captured(print_program(found.module), lambda name: bind(checkpoint, bindings[name]))
+
+
+def _directory(name: str) -> Source:
+    return save_directory(random_model(family(name)), _new_directory())
+
+
+@cache
+def built(case: Case) -> Built:
+    model = captured(case.model)
+    module = parse_program(model.text)
+    kept: list[ModuleOp] = []
+
+    def observe(name: str, changed: ModuleOp) -> None:
+        if name == "choose-formats":
+            kept.append(changed.clone())
+
+    map_program(module, case.workers, case.weights, observe)
+    code, manifest = compile_program(module, Target.host(), profile=case.profile)
+    packed = _new_directory() / "packed"
+    pack(manifest, model.weights, packed)
+    return Built(manifest, code, packed, kept[0], model.weights, case.weights)
+
+
+def ids(count: int, vocabulary: int, seed: int = 0) -> NDArray[np.int32]:
+    return np.random.default_rng(seed).integers(0, vocabulary, count).astype(np.int32)
+
+
+def indices(values: Iterable[int]) -> NDArray[np.int32]:
+    return np.fromiter(values, np.int32)
+
+
+def run(program: Program, schedule: Schedule) -> list[int]:
+    """Run a schedule to its end; the tokens it gives."""
+    program.submit(schedule)
+    assert program.wait(60)
+    return program.poll()
+
+
+def logits(program: Program, tokens: NDArray[np.int32], chunks: Sequence[int]) -> Floats:
+    """Logits of all tokens, fed in chunks of these sizes."""
+    assert sum(chunks) == len(tokens)
+    rows: list[Floats] = []
+    start = 0
+    for size in chunks:
+        run(program, Schedule(tokens[start : start + size], start, indices(range(size))))
+        rows.append(program.logits().copy())
+        start += size
+    return np.concatenate(rows)
+
+
+def generate(
+    program: Program,
+    prompt: NDArray[np.int32],
+    steps: int,
+    sampling: Sampling | None = None,
+    stops: tuple[int, ...] = (),
+) -> list[int]:
+    """Tokens after a prompt, in one schedule."""
+    last = indices([len(prompt) - 1])
+    return run(program, Schedule(prompt, 0, last, steps, sampling or Sampling(), stops))
+
+
+def poison(program: Program) -> None:
+    """Fill all memory that no one has written yet with NaN."""
+    storage = program.storage
+    for memory in (storage.shared, storage.cache, *storage.private):
+        memory.view()[:] = 0xFF
