@@ -59,6 +59,9 @@ CASES = (
     Case("plain", 1, 3, 1, 16, 24, "f32"),
 )
 
+#: The last one takes long to compile.
+PARAMETERS = [*CASES[:-1], pytest.param(CASES[-1], marks=pytest.mark.slow)]
+
 
 def kernels(case: Case) -> list[Kernel]:
     """Appending an entry, a worker's share of attention, and merging partial results."""
@@ -156,7 +159,7 @@ def check(case: Case, length: int, first: int, layer: int, window: int, seed: in
     assert np.abs(found - expected).max() <= 1e-5
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", PARAMETERS, ids=str)
 @settings(max_examples=12, deadline=None)
 @given(
     length=st.integers(1, CONTEXT),
@@ -168,7 +171,7 @@ def test_one_token(case: Case, length: int, layer: int, window: int, seed: int) 
     check(case, length, length - 1, layer, window, seed)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", PARAMETERS, ids=str)
 @settings(max_examples=12, deadline=None)
 @given(
     first=st.integers(0, CONTEXT - 40),

@@ -119,6 +119,16 @@ def test_product(lowering: str, name: str, rows: int, cols: int, tokens: int, se
     check(lowering, name, rows, max(block, cols // block * block), tokens, seed)
 
 
+@pytest.mark.parametrize("name", [name for lowering, name in CASES if lowering == "plain"])
+def test_lowerings_agree_in_every_bit(name: str) -> None:
+    rng = np.random.default_rng(0)
+    raw = storage_format(name).quantise(rng.standard_normal((50, 96)).astype(np.float32))
+    tiles = pack_rows(tile_format(name), raw, 96)
+    x = rng.standard_normal((17, 96)).astype(np.float32)
+    first, second = (multiply(each, name, tiles, entered(each, name, x)) for each in LOWERINGS)
+    assert np.array_equal(first, second)
+
+
 @pytest.mark.parametrize(("lowering", "name"), CASES)
 def test_no_tokens_write_nothing(lowering: str, name: str) -> None:
     raw = storage_format(name).quantise(np.ones((32, 32), np.float32))

@@ -35,7 +35,14 @@ def check(target: Target, *kernels: Kernel) -> None:
     assert machine_of(compile_object(module, target)) == ELF_MACHINES[target.architecture]
 
 
-@pytest.mark.parametrize("name", TILE_FORMATS)
+#: q4_1 has all that the other quantised formats have, and a minimum.
+PRODUCTS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("q4_0", "q8_0") else name
+    for name in TILE_FORMATS
+]
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
 def test_products(name: str) -> None:
     def kernel(module: ir.Module, features: frozenset[str]) -> ir.Function:
         return product(module, tile_format(name), features)
