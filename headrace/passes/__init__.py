@@ -18,8 +18,8 @@ def _imported(module: str, name: str) -> Callable[[], type[ModulePass]]:
 #: Every pass by its name, in the order in which they map a program; imported when called.
 ALL_PASSES: Mapping[str, Callable[[], type[ModulePass]]] = MappingProxyType(
     {
-        "loop-layers": _imported("loop_layers", "LoopLayersPass"),
         "choose-formats": _imported("choose_formats", "ChooseFormatsPass"),
+        "loop-layers": _imported("loop_layers", "LoopLayersPass"),
         "fuse-stages": _imported("fuse_stages", "FuseStagesPass"),
         "shard": _imported("shard", "ShardPass"),
         "order-tokens": _imported("order_tokens", "OrderTokensPass"),

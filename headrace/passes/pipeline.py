@@ -29,8 +29,8 @@ Observer = Callable[[str, ModuleOp], None]
 def mapping_passes(workers: int, weights: str = "auto") -> tuple[ModulePass, ...]:
     """The passes that map a captured program onto a number of workers, in order."""
     return (
-        LoopLayersPass(),
         ChooseFormatsPass(weights),
+        LoopLayersPass(),
         FuseStagesPass(),
         ShardPass(workers),
         OrderTokensPass(),

@@ -27,7 +27,7 @@ from tests.passes.running import outputs_of
 
 
 def fused(module: ModuleOp) -> ModuleOp:
-    for each in (LoopLayersPass(), ChooseFormatsPass(), FuseStagesPass()):
+    for each in (ChooseFormatsPass(), LoopLayersPass(), FuseStagesPass()):
         each.apply(step_context(), module)
         module.verify()
     require_stages(module)
