@@ -7,28 +7,31 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
+from headrace.checkpoint.formats import FORMATS
 from headrace.errors import ProgramError
 from headrace.ir.model_ops import AppendOp, LinearOp, WeightOp
 from headrace.ir.types import WeightType
-from headrace.passes.programs import program_of
+from headrace.passes.programs import program_of, row_sources
+from headrace.passes.weight_types import is_quantised, weight_type
 
-PLAIN = ("f32", "f16", "bf16")
-QUANTISED = ("q4_0", "q4_1", "q8_0")
 CHOICES = ("auto", "f32", "bf16")
 
-#: Features that share one scale, in weights and activations alike.
-QUANTISED_BLOCK = 32
+#: Holds the values of every format exactly.
+EXACT = "f32"
 
 
 @dataclass(frozen=True)
 class ChooseFormatsPass(ModulePass):
     """Choose a storage format for each weight, each product's input, and the KV cache.
 
-    weights: "auto" keeps what is stored; "f32" or "bf16" is taken for all matrices.
+    weights: "auto" keeps what is stored, with one exception: keys and values that are appended
+        together come from one stage, whose input has one form, so where one of their weights is
+        quantised and the other is not, the quantised one becomes f32, which holds its values
+        exactly. "f32" or "bf16" is taken for all matrices.
 
     Before: weights have the formats in which the checkpoint stores them.
     After: matrices have the chosen format, vectors (norms, biases) f32. `activation` of a linear
@@ -52,40 +55,36 @@ class ChooseFormatsPass(ModulePass):
                 where="choose-formats",
                 hint=f"one of {', '.join(CHOICES)}",
             )
-        program = program_of(op)
-        weights = [each for each in program.walk() if isinstance(each, WeightOp)]
+        ops = tuple(program_of(op).walk())
+        weights = [each for each in ops if isinstance(each, WeightOp)]
         for weight in weights:
             _set_format(weight, _chosen(weight, self.weights))
+        _agree_on_appended(ops)
         entries = _entry_format(weights)
-        for each in program.walk():
+        for each in ops:
             if isinstance(each, LinearOp):
                 each.activation = StringAttr(_activation(each.weight))
             elif isinstance(each, AppendOp):
                 each.format = StringAttr(entries)
 
 
-def _weight_type(value: SSAValue) -> WeightType:
-    assert isinstance(value.type, WeightType)
-    return value.type
-
-
 def _is_matrix(weight: WeightOp) -> bool:
-    return len(_weight_type(weight.result).shape) >= 2
+    return len(weight_type(weight.result).shape) >= 2
 
 
 def _chosen(weight: WeightOp, choice: str) -> str:
-    stored = _weight_type(weight.result)
+    stored = weight_type(weight.result)
     format = stored.format.data
-    if format not in PLAIN + QUANTISED:
+    if format not in FORMATS:
         raise ProgramError(
             f"there is no weight format '{format}'",
             where=f"weight {weight.weight_name.data!r}",
-            hint=f"one of {', '.join(PLAIN + QUANTISED)}",
+            hint=f"one of {', '.join(FORMATS)}",
         )
     if not _is_matrix(weight):
         return "f32"
     chosen = format if choice == "auto" else choice
-    if chosen in QUANTISED and stored.shape[-1] % QUANTISED_BLOCK:
+    if stored.shape[-1] % FORMATS[chosen].block:
         raise ProgramError(
             f"rows of {stored.shape[-1]} values are no whole number of {chosen} blocks",
             where=f"weight {weight.weight_name.data!r}",
@@ -95,15 +94,28 @@ def _chosen(weight: WeightOp, choice: str) -> str:
 
 
 def _set_format(weight: WeightOp, format: str) -> None:
-    old = _weight_type(weight.result)
+    old = weight_type(weight.result)
     if old.format.data != format:
         Rewriter.replace_value_with_new_type(weight.result, WeightType.of(old.shape, format))
 
 
+def _agree_on_appended(ops: Sequence[Operation]) -> None:
+    """Let the products behind one append take their input in one form."""
+    sources = row_sources(ops)
+    for op in ops:
+        if isinstance(op, AppendOp):
+            owners = [linear.weight.owner for linear in sources.get(op.cache, ())]
+            weights = [owner for owner in owners if isinstance(owner, WeightOp)]
+            quantised = [each for each in weights if is_quantised(each.result)]
+            if len(quantised) < len(weights):
+                for weight in quantised:
+                    _set_format(weight, EXACT)
+
+
 def _activation(weight: SSAValue) -> str:
-    return "q8" if _weight_type(weight).format.data in QUANTISED else "f32"
+    return "q8" if is_quantised(weight) else "f32"
 
 
 def _entry_format(weights: Sequence[WeightOp]) -> str:
-    matrices = (_weight_type(each.result) for each in weights if _is_matrix(each))
+    matrices = (weight_type(each.result) for each in weights if _is_matrix(each))
     return "f32" if all(each.format.data == "f32" for each in matrices) else "f16"

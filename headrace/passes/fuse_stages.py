@@ -29,10 +29,12 @@ class FuseStagesPass(ModulePass):
     Before: operators in the program's block and in its loops, no stages.
     After: blocks hold stages and loops only. Linears with one input are one stage, with the
         row-wise operators before them as prologue and those on the same rows behind them as
-        epilogue. Attention (with reshapes of its result), embedding (with element-wise maps),
-        and sampling are stages; row-wise operators that no product follows in their block are
-        one too. Weights stand in the stage that uses them, a copy in each. A loop-carried value
-        starts in the storage in which the loop leaves it. Names say what a stage is.
+        epilogue; but those that take it in another form (`activation`), or whose rows would be
+        zipped with rows of another weight format, are stages of their own. Attention (with
+        reshapes of its result), embedding (with element-wise maps), and sampling are stages;
+        row-wise operators that no product follows in their block are one too. Weights stand in
+        the stage that uses them, a copy in each. A loop-carried value starts in the storage in
+        which the loop leaves it. Names say what a stage is.
     Leaves alone: what is computed. Pure operators that nothing uses are dropped.
 
     Raises:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block
+from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import ProgramOp, WeightOp
+from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp
+from headrace.ir.stages import keeps_rows
 
 
 def program_of(module: ModuleOp) -> ProgramOp:
@@ -31,6 +32,18 @@ def stages_of(module: ModuleOp) -> Iterator[StageOp]:
             yield from (each for each in op.block.ops if isinstance(each, StageOp))
         elif isinstance(op, StageOp):
             yield op
+
+
+def row_sources(ops: Iterable[Operation]) -> dict[SSAValue, frozenset[LinearOp]]:
+    """The linears whose rows each value is made of, row by row, among operators in order."""
+    found: dict[SSAValue, frozenset[LinearOp]] = {}
+    for op in ops:
+        if isinstance(op, LinearOp):
+            found[op.result] = frozenset([op])
+        elif keeps_rows(op):
+            none = frozenset[LinearOp]()
+            found[op.results[0]] = none.union(*(found.get(value, none) for value in op.operands))
+    return found
 
 
 def erase_unused_weights(block: Block) -> None:

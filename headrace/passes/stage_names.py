@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from xdsl.ir import Operation
 
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, LinearOp, ReturnOp, SampleOp
+from headrace.ir.model_ops import AppendOp, AttentionOp, LinearOp, ReturnOp, SampleOp
 from headrace.ir.stages import outer_values, segments, stage_kind, stage_ops, storage
+from headrace.ir.types import CacheType
 
 
 def stage_names(stages: Sequence[StageOp]) -> Iterator[tuple[StageOp, str]]:
@@ -27,9 +28,12 @@ def _kind_name(stage: StageOp) -> str:
 
 
 def _product_name(stage: StageOp) -> str:
+    asks = any(isinstance(user, AttentionOp) for user in _feature_users(stage))
     if any(isinstance(op, AppendOp) for op in stage_ops(stage)):
-        return "qkv"
-    if any(isinstance(user, SampleOp | ReturnOp) for user in _users(stage)):
+        return "qkv" if asks else "kv"
+    if asks:
+        return "q"
+    if any(isinstance(user, SampleOp | ReturnOp) for user in _feature_users(stage)):
         return "head"
     if any(storage(value) == "partial" for value in outer_values(stage)):
         return "out"
@@ -38,12 +42,15 @@ def _product_name(stage: StageOp) -> str:
     return "down" if _follows_product(stage) else "up"
 
 
-def _users(stage: StageOp) -> Iterator[Operation]:
-    return (use.operation for result in stage.results_ for use in result.uses)
+def _feature_users(stage: StageOp) -> Iterator[Operation]:
+    """What uses the stage's results other than its cache."""
+    results = (each for each in stage.results_ if not isinstance(each.type, CacheType))
+    return (use.operation for result in results for use in result.uses)
 
 
 def _follows_product(stage: StageOp) -> bool:
-    """Whether the product's input is another product's result as it is."""
+    """Whether the product's input is another product's rows as they are."""
     linear = next(op for op in stage_ops(stage) if isinstance(op, LinearOp))
-    producer = linear.input.owner
-    return isinstance(producer, StageOp) and stage_kind(producer) == "product"
+    source, producer = linear.input, linear.input.owner
+    from_product = isinstance(producer, StageOp) and stage_kind(producer) == "product"
+    return from_product and storage(source) == "shared"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,8 @@ from headrace.ir.model_ops import (
     WeightOp,
 )
 from headrace.ir.stages import keeps_rows
+from headrace.passes.programs import row_sources
+from headrace.passes.weight_types import weight_type
 
 Kind = Literal["product", "attention", "embedding", "sample", "rowwise", "loop"]
 
@@ -87,7 +89,8 @@ class _Plan:
         self.ops = [op for op in block.ops if not isinstance(op, WeightOp) and op is not last]
         self.groups: list[Group] = []
         self.levels: dict[SSAValue, int] = {}
-        self.by_input: dict[SSAValue, int] = {}
+        self.apart = frozenset(_zipped_apart(self.ops))
+        self.by_input: dict[tuple[Hashable, ...], int] = {}
         self.homes: dict[Operation, int] = {}
         self.floating: list[Operation] = []
 
@@ -110,11 +113,15 @@ class _Plan:
     def _anchor(self, op: Operation, kind: Kind) -> int:
         home = len(self.groups)
         if isinstance(op, LinearOp):
-            home = self.by_input.setdefault(op.input, home)
+            home = self.by_input.setdefault(self._input(op), home)
         if home == len(self.groups):
             self.groups.append(Group(kind))
         self._join(op, home)
         return home
+
+    def _input(self, op: LinearOp) -> tuple[Hashable, ...]:
+        """Equal for linears of one stage: they take one value in one form."""
+        return op.input, op.activation, weight_type(op.weight).format if op in self.apart else None
 
     def _join(self, op: Operation, home: int) -> None:
         self.groups[home].body.append(op)
@@ -163,6 +170,22 @@ class _Plan:
 
     def _home(self, user: Operation) -> int | None:
         return len(self.groups) if user is self.block.last_op else self.homes.get(user)
+
+
+def _zipped_apart(ops: Sequence[Operation]) -> Iterator[LinearOp]:
+    """Linears that meet others of their input, but of another weight format, in a map.
+
+    A worker reads zipped rows unit by unit with one kernel, so these cannot be zipped.
+    """
+    sources = row_sources(ops)
+    for op in ops:
+        if isinstance(op, MapOp):
+            by_input: dict[SSAValue, list[LinearOp]] = {}
+            for linear in sources[op.result]:
+                by_input.setdefault(linear.input, []).append(linear)
+            for linears in by_input.values():
+                if len({weight_type(linear.weight).format for linear in linears}) > 1:
+                    yield from linears
 
 
 def _anchor_kind(op: Operation) -> Kind | None:

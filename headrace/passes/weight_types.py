@@ -26,6 +26,11 @@ def format_of(weight: SSAValue) -> StorageFormat:
     return storage_format(weight_type(weight).format.data)
 
 
+def is_quantised(weight: SSAValue) -> bool:
+    """Whether values of a weight share scales."""
+    return format_of(weight).block > 1
+
+
 def packed_row_bytes(segment: Segment) -> int:
     """Bytes that one row takes in a stream, in all of the segment's linears together."""
     return sum(_row_bytes(linear.weight) for linear in segment.linears)
