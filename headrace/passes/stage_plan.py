@@ -18,6 +18,7 @@ from headrace.ir.model_ops import (
     MapOp,
     ReshapeOp,
     SampleOp,
+    SelectOp,
     WeightOp,
 )
 from headrace.ir.stages import keeps_rows
@@ -141,7 +142,8 @@ class _Plan:
         """All groups, each floating operator in the earliest group that needs it.
 
         Products take it into their prologue. Before others (attention, sampling, a loop, the end
-        of the block) a row-wise stage of its own computes it.
+        of the block) a row-wise stage of its own computes it; so does one before a product whose
+        prologue selects rows of it, since a stage works on all rows or on those selected.
         """
         rowwise: dict[int, Group] = {}
         for op in reversed(self.floating):
@@ -149,10 +151,13 @@ class _Plan:
             if home is None:
                 continue
             self.homes[op] = home
-            if home < len(self.groups) and self.groups[home].kind == "product":
+            before = rowwise.get(home, Group("rowwise"))
+            is_product = home < len(self.groups) and self.groups[home].kind == "product"
+            if is_product and not _is_selected_or_used(op, before.body):
                 self.groups[home].prologue.insert(0, op)
             else:
-                rowwise.setdefault(home, Group("rowwise")).body.insert(0, op)
+                before.body.insert(0, op)
+                rowwise[home] = before
         return tuple(self._merged(rowwise))
 
     def _merged(self, rowwise: dict[int, Group]) -> Iterator[Group]:
@@ -170,6 +175,11 @@ class _Plan:
 
     def _home(self, user: Operation) -> int | None:
         return len(self.groups) if user is self.block.last_op else self.homes.get(user)
+
+
+def _is_selected_or_used(op: Operation, by: Sequence[Operation]) -> bool:
+    users = (use.operation for result in op.results for use in result.uses)
+    return any(isinstance(user, SelectOp) or user in by for user in users)
 
 
 def _zipped_apart(ops: Sequence[Operation]) -> Iterator[LinearOp]:

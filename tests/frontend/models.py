@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from headrace.checkpoint.binding import bind
+from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.source import Source, open_checkpoint
 from headrace.frontend.capture import Captured, capture_checkpoint
 from headrace.ir.interpreter import Interpreter
@@ -83,8 +85,12 @@ def save_gguf(
     changed_keys: dict[str, Any] | None = None,
     extra_tensors: dict[str, NDArray[np.float32]] | None = None,
     left_out: tuple[str, ...] = (),
+    formats: Mapping[str, str] | None = None,
 ) -> Source:
-    """What llama.cpp's converter writes: rotary rows interleaved, Gemma's norms plus one."""
+    """What llama.cpp's converter writes: rotary rows interleaved, Gemma's norms plus one.
+
+    formats: of matrices, by a part of their names; the first that fits counts, f32 without one.
+    """
     config = model.config
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in {**_keys(config, architecture), **(changed_keys or {})}.items():
@@ -99,7 +105,8 @@ def save_gguf(
     }
     for name, values in {**tensors, **(extra_tensors or {})}.items():
         if name not in left_out:
-            writer.add_tensor(name, _converted(architecture, config, name, values))
+            stored = _converted(architecture, config, name, values)
+            _add_tensor(writer, name, stored, _format(name, stored, formats or {}))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -131,6 +138,21 @@ def _add(writer: gguf.GGUFWriter, key: str, value: int | float | str) -> None:
         writer.add_float32(key, value)
     else:
         writer.add_uint32(key, value)
+
+
+def _format(name: str, values: NDArray[np.float32], formats: Mapping[str, str]) -> str:
+    found = (format for part, format in formats.items() if part in name and values.ndim == 2)
+    return next(found, "f32")
+
+
+def _add_tensor(
+    writer: gguf.GGUFWriter, name: str, values: NDArray[np.float32], format: str
+) -> None:
+    if format == "f32":
+        writer.add_tensor(name, values)
+    else:
+        kind = gguf.GGMLQuantizationType[format.upper()]
+        writer.add_tensor(name, storage_format(format).quantise(values), raw_dtype=kind)
 
 
 def _converted(

@@ -66,7 +66,7 @@ def test_gemma_keeps_its_residual_private() -> None:
 def test_straight_layers_are_numbered() -> None:
     shape = Decoder(family="gemma3", layers=2, ffn_of_layer=lambda layer: 96 - 32 * layer)
     second = [f"{name}_2" for name in LAYER]
-    assert names(fused(captured(shape))) == ["embed", *LAYER, *second, "head", "sample"]
+    assert names(fused(captured(shape))) == ["embed", *LAYER, *second, "merge", "head", "sample"]
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3"])
@@ -146,3 +146,10 @@ def test_stages_are_made_once() -> None:
     module = fused(captured(Decoder()))
     with pytest.raises(ProgramError, match="has stages already"):
         FuseStagesPass().apply(step_context(), module)
+
+
+def test_rows_are_selected_from_what_another_stage_left() -> None:
+    module = fused(captured(Decoder(family="gemma3", layers=1)))
+    assert names(module) == ["embed", *LAYER, "merge", "head", "sample"]
+    stages = {stage_name(stage): stage for stage in stages_of(module)}
+    assert [op.name for op in prologue(stages["head"])] == ["step.select", "step.norm"]

@@ -26,7 +26,7 @@ from headrace.passes.pipeline import map_program
 from headrace.runtime.pack import pack
 from headrace.runtime.program import Program
 from headrace.runtime.schedule import Sampling, Schedule
-from tests.frontend.models import family, random_model, save_directory
+from tests.frontend.models import family, random_model, save_directory, save_gguf
 
 Floats = NDArray[np.float32]
 
@@ -41,12 +41,16 @@ class Captured:
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and how it is compiled. `model`: SHAPE@FORMAT, or a family's tiny configuration."""
+    """A model, and how it is compiled. `model`: SHAPE@FORMAT, or a family's tiny configuration.
+
+    stored: formats of a family's matrices by a part of their names in a GGUF file.
+    """
 
     model: str
     workers: int = 2
     weights: str = "auto"
     profile: bool = False
+    stored: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,24 @@ def _new_directory() -> Path:
 
 
 @cache
-def captured(model: str) -> Captured:
-    source = resolve(f"random:{model}") if "@" in model else _directory(model)
+def captured(model: str, stored: tuple[tuple[str, str], ...] = ()) -> Captured:
+    source = resolve(f"random:{model}") if "@" in model else _saved(model, dict(stored))
     checkpoint = open_checkpoint(source)
     found = capture_checkpoint(source, checkpoint)
     bindings = found.bindings
     return Captured(print_program(found.module), lambda name: bind(checkpoint, bindings[name]))
 
 
-def _directory(name: str) -> Source:
-    return save_directory(random_model(family(name)), _new_directory())
+def _saved(name: str, stored: dict[str, str]) -> Source:
+    model, directory = random_model(family(name)), _new_directory()
+    if not stored:
+        return save_directory(model, directory)
+    return save_gguf(model, directory / "model.gguf", name, formats=stored)
 
 
 @cache
 def built(case: Case) -> Built:
-    model = captured(case.model)
+    model = captured(case.model, case.stored)
     module = parse_program(model.text)
     kept: list[ModuleOp] = []
 

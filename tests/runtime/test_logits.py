@@ -36,6 +36,17 @@ ROUNDED = (
     Case("qwen2", 2, weights="bf16"),
 )
 
+#: Layers that differ, keys beside values of another form, zipped products of several formats.
+MIXED = (
+    Case("llama", 2, stored=(("blk.0.ffn_down", "q8_0"), ("", "q4_0"))),
+    Case("gemma3", 3, stored=(("blk.3.ffn", "q8_0"), ("blk.4.attn_o", "bf16"), ("", "q4_1"))),
+    Case("llama", 2, stored=(("attn_v", "f16"), ("", "q4_0"))),
+    Case("qwen3", 3, stored=(("attn_q.", "f16"), ("attn_v", "q8_0"), ("", "q4_0"))),
+    Case("llama", 3, stored=(("ffn_up", "q8_0"), ("", "q4_0"))),
+    Case("llama", 2, stored=(("ffn_gate", "f16"), ("", "q8_0"))),
+    Case("llama", 2, "f32", stored=(("blk.0.ffn_down", "q8_0"), ("", "q4_0"))),
+)
+
 
 def reference(case: Built, rounded: bool) -> Floats:
     tokens = ids(TOKENS, case.manifest.vocabulary)
@@ -59,7 +70,7 @@ def test_float32_logits_are_the_interpreters(case: Case) -> None:
     assert close(native(built(case), [TOKENS]), reference(built(case), rounded=False), 1e-4)
 
 
-@pytest.mark.parametrize("case", ROUNDED, ids=str)
+@pytest.mark.parametrize("case", [*ROUNDED, *MIXED], ids=str)
 def test_logits_of_stored_formats_are_the_interpreters(case: Case) -> None:
     # Another order of a sum may round one of 64 inputs of a product the other way: by 1/127 of the
     # largest, which moves a result of their size by 1/127/8 = 1e-3. A few may happen.
