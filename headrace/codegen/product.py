@@ -44,6 +44,9 @@ _HALVES = TILE_ROWS // LANES
 #: latency at a core's share of its rate. It runs on into the next stage's weights.
 PREFETCH_DISTANCE = 8192
 
+#: Weights are used once a step: they need not displace anything in the outer caches.
+ONCE = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -115,7 +118,7 @@ def _block(
 
 def _prefetch(e: Emitter, format: TileFormat, w: Value) -> None:
     for line in range(0, format.block_bytes, 64):
-        e.prefetch(e.offset(w, PREFETCH_DISTANCE + line))
+        e.prefetch(e.offset(w, PREFETCH_DISTANCE + line), ONCE)
 
 
 def _quantised_step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.codegen.product import PREFETCH_DISTANCE
+from headrace.codegen.product import ONCE, PREFETCH_DISTANCE
 from headrace.codegen.tile import I32, I64, PTR, VOID, Emitter, Value, function, vector
 
 _LINE = 64
@@ -25,7 +25,7 @@ def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     whole = bytes // (_LINE * _UNROLL) * (_LINE * _UNROLL)
     with e.range(0, whole, _LINE * _UNROLL) as at:
         for index, total in enumerate(sums):
-            e.prefetch(e.offset(start, at + (PREFETCH_DISTANCE + _LINE * index)))
+            e.prefetch(e.offset(start, at + (PREFETCH_DISTANCE + _LINE * index)), ONCE)
             line = e.load(e.offset(start, at + _LINE * index), vector(I32))
             total.set(total.get() ^ line)
     result = sums[0].get()

@@ -59,7 +59,7 @@ class Memory(Core):
         return Value(self, self.builder.atomic_rmw("add", pointer.raw, value.raw, "seq_cst"))
 
     def prefetch(self, pointer: Value, locality: int = 2) -> None:
-        """Ask for the cache line at `pointer` (3: nearest cache, 2: second level)."""
+        """Ask for the cache line at `pointer` (3: nearest cache, 2: second level, 0: once)."""
         arguments = (pointer, self.i32(0), self.i32(locality), self.i32(1))
         self.intrinsic("llvm.prefetch.p0", VOID, *arguments)
 
