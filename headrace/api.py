@@ -16,6 +16,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.generation import Generation
 from headrace.engine.request import DEFAULT_MAX_TOKENS, Request, is_integer
 from headrace.errors import RequestError
+from headrace.machine import probe_host
 from headrace.runtime.program import Program
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Model:
         self.artifact = artifact
         _check_context(context, artifact.manifest.context)
         manifest = artifact.manifest
-        cpus = _cores(manifest.workers)
+        cpus = probe_host().worker_cpus(manifest.workers)
         self.program = Program(manifest, artifact.code, artifact.packed, context=context, cpus=cpus)
         self._engine = Engine(self.program, artifact.about.stop_tokens)
 
@@ -240,14 +241,6 @@ def _pieces(tokens: Generation[int], stream: TextStream) -> Generator[str, None,
                 yield text
     if text := stream.flush():
         yield text
-
-
-def _cores(workers: int) -> tuple[int, ...] | None:
-    """Processors on distinct physical cores, where there are enough of them for the workers."""
-    from headrace.machine import probe_host
-
-    cores = probe_host().core_cpus
-    return cores if workers <= len(cores) else None
 
 
 def _check_context(context: int | None, most: int) -> None:

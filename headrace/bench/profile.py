@@ -9,6 +9,7 @@ from headrace.bench.kv import step_kv_bytes, whole_entries
 from headrace.bench.plan import Plan
 from headrace.bench.runner import Runner
 from headrace.build.artifact import Artifact
+from headrace.machine import probe_host
 from headrace.report.explanation import Measured, StageTime
 from headrace.runtime.program import Program
 
@@ -30,8 +31,10 @@ def measure(plain: Artifact, profiled: Artifact, plan: Plan) -> Measured:
 
 def open_program(artifact: Artifact, plan: Plan) -> Program:
     """The artifact's program with its workers asleep, and room for the plan."""
-    context = min(artifact.manifest.context, plan.tokens)
-    return Program(artifact.manifest, artifact.code, artifact.packed, context=context)
+    manifest = artifact.manifest
+    context = min(manifest.context, plan.tokens)
+    cpus = probe_host().worker_cpus(manifest.workers)
+    return Program(manifest, artifact.code, artifact.packed, context=context, cpus=cpus)
 
 
 def _stage_times(program: Program, plan: Plan) -> dict[str, StageTime]:

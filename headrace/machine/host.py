@@ -50,6 +50,10 @@ class Host:
         quota = len(self.core_cpus) if self.cpu_quota is None else int(self.cpu_quota)
         return max(1, min(len(self.core_cpus), quota))
 
+    def worker_cpus(self, workers: int) -> tuple[int, ...]:
+        """Where workers run: on distinct physical cores, if there are enough, else anywhere."""
+        return self.core_cpus if workers <= len(self.core_cpus) else self.cpus
+
     def machine(self) -> Machine:
         """This host as a machine: the nearest description, with the host's own cores and caches."""
         described = _nearest_description(self.cpu, self.isa)

@@ -63,6 +63,8 @@ def test_workers_are_one_per_physical_core(tmp_path: Path) -> None:
     assert host.cpus == (0, 1, 2, 3)
     assert host.core_cpus == (0, 1)
     assert host.cores == 2
+    assert host.worker_cpus(2) == (0, 1)
+    assert host.worker_cpus(3) == host.cpus
 
 
 def test_affinity_narrows_cores_and_caches(tmp_path: Path) -> None:
