@@ -126,15 +126,22 @@ class Engine:
 
     @contextmanager
     def _submitted(self, schedule: Schedule) -> Generator[None]:
-        """Submit; whatever interrupts the block, the native program rests when it is left."""
+        """Submit; whatever interrupts the block, the native program rests when it is left.
+
+        A second Ctrl-C may come while the first lets the program end: the next request waits.
+        """
+        self._rest()
         self.program.submit(schedule)
         try:
             yield
         finally:
-            if not self.program.wait(0):
-                self.program.cancel()
-                self.program.wait()
+            self._rest()
             self.program.poll()
+
+    def _rest(self) -> None:
+        if not self.program.finished:
+            self.program.cancel()
+            self.program.wait()
 
     @contextmanager
     def _alone(self) -> Generator[None]:

@@ -51,7 +51,6 @@ class Workers:
     ) -> None:
         _require_allowed(cpus)
         self._control = control
-        self._target = 0
         self._post = _POST(library.address("post"))
         own = count <= len(cpus)
         control["spins"] = SPINS if own else SPINS_SHARED
@@ -66,7 +65,7 @@ class Workers:
     @property
     def finished(self) -> bool:
         """Whether the last command has ended."""
-        return self._control["finished"] >= self._target
+        return self._control["finished"] >= self._control["epoch"]
 
     def require_idle(self) -> None:
         """Raise `MachineError` unless the workers wait for a command."""
@@ -83,7 +82,6 @@ class Workers:
         """
         self.require_idle()
         self._control["command"] = int(command)
-        self._target += 1
         self._post(self._control.address)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -94,7 +92,7 @@ class Workers:
             left = None if end is None else end - perf_counter()
             if left is not None and left <= 0:
                 return False
-            futex_wait(place, self._target - 1, left)
+            futex_wait(place, self._control["epoch"] - 1, left)
         return True
 
     def close(self) -> None:
