@@ -43,6 +43,11 @@ _SUM_REGISTERS = 24
 
 _UNROLL = 4
 
+CACHE_LINE = 64
+
+#: Where entries that are used at once are put: the nearest cache.
+NEAREST = 3
+
 
 @dataclass(frozen=True, slots=True)
 class AttentionShape:
@@ -106,7 +111,7 @@ class _Row:
 
 
 def attend(
-    module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int
+    module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int, *, ahead: bool
 ) -> ir.Function:
     """The function `(frame, layer, window, kv head, row, row_end, begin, end, query, out,
     largest, weight)`.
@@ -114,8 +119,10 @@ def attend(
     Rows `row` .. `row + rows` of the KV head's `tokens x group` rows; rows from `row_end` on repeat
     the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
     `[T, heads * value_head]` and gets final rows; else out, largest and weight are a partial.
+
+    ahead: whether the entries are read once, from memory: then each block asks for the next one.
     """
-    name = f"attend_{rows}_{shape.suffix}"
+    name = f"attend_{rows}{'_ahead' if ahead else ''}_{shape.suffix}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -134,7 +141,13 @@ def attend(
     with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
         place = shape.cache.head_place(frame, block, layer, head)
         low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
-        _score_block(e, shape, states, place, block, low, high)
+        following = None
+        if ahead:
+            last = (end - 1) // KV_BLOCK * KV_BLOCK
+            after = e.minimum(block + KV_BLOCK, last)
+            following = shape.cache.head_place(frame, after, layer, head)
+        dots = _dot_keys(e, shape, states, place, following)
+        _score_block(e, shape, states, dots, block, low, high)
         _add_values(e, shape, states, place, low - block, high - block)
     partial = Value(e, e.builder.ptrtoint(largest.raw, I64)).differs(0)
     for state, (token, query_head) in zip(states, places, strict=True):
@@ -185,7 +198,7 @@ def _score_block(
     e: Emitter,
     shape: AttentionShape,
     rows: list[_Row],
-    place: Value,
+    dots: list[list[Value]],
     block: Value,
     low: Value,
     high: Value,
@@ -194,7 +207,6 @@ def _score_block(
 
     The whole block is read. What lies beyond the sequence is memory of the cache with any content.
     """
-    dots = _dot_keys(e, shape, rows, place)
     first = e.trunc(block, I32)
     begin, end = e.trunc(low, I32), e.trunc(high, I32)
     for row, groups in zip(rows, dots, strict=True):
@@ -209,9 +221,12 @@ def _score_block(
 
 
 def _dot_keys(
-    e: Emitter, shape: AttentionShape, rows: list[_Row], keys: Value
+    e: Emitter, shape: AttentionShape, rows: list[_Row], keys: Value, following: Value | None
 ) -> list[list[Value]]:
-    """Query times key for every row, in groups of 16 positions."""
+    """Query times key for every row, in groups of 16 positions.
+
+    following: the entries to ask for meanwhile, evenly spread.
+    """
     zero = e.const(0.0, vector(F32))
     sums = [[e.variable(zero) for _ in range(_GROUPS)] for _ in rows]
     size = shape.cache.key_head
@@ -226,11 +241,20 @@ def _dot_keys(
                 )
                 for group in range(_GROUPS)
             ]
+            if following is not None:
+                _prefetch_share(e, shape, following, feature)
             for row, totals in zip(rows, sums, strict=True):
                 number = e.splat(e.load(e.offset(row.query, feature, F32), F32))
                 for key, total in zip(group_keys, totals, strict=True):
                     total.set(e.fma(key, number, total.get()))
     return [[total.get() for total in totals] for totals in sums]
+
+
+def _prefetch_share(e: Emitter, shape: AttentionShape, entries: Value, feature: Value) -> None:
+    """Ask for one feature's share of a block's entries."""
+    share = shape.cache.head_bytes // shape.cache.key_head
+    for line in range(0, share, CACHE_LINE):
+        e.prefetch(e.offset(entries, feature * share + line), NEAREST)
 
 
 def _weigh(e: Emitter, row: _Row, scores: list[Value]) -> None:

@@ -10,15 +10,13 @@ from __future__ import annotations
 from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
-from headrace.codegen.attend import MOST_ROWS, AttentionShape, attend
+from headrace.codegen.attend import CACHE_LINE, MOST_ROWS, NEAREST, AttentionShape, attend
 from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp
 from headrace.codegen.tile import F32, I32, I64, LANES, PTR, Emitter, Value, function, vector
 
-CACHE_LINE = 64
-
 #: KV blocks of each head that are asked for before the queries are there.
-PREFETCH_BLOCKS = 4
+PREFETCH_BLOCKS = 1
 
 
 def attention_share(
@@ -60,7 +58,7 @@ def _context_share(
     largest = e.offset(part, shape.result_features, F32)
     weight = e.offset(largest, shape.heads, F32)
     rows = shape.token_rows
-    kernel = attend(e.module, e.features, shape, rows)
+    kernel = attend(e.module, e.features, shape, rows, ahead=True)
     group = e.i64(shape.group)
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
         e.call(
@@ -120,7 +118,7 @@ def prefetch_context(
                 (values, cache.value_head * cache.element_bytes),
             ):
                 with e.range(low * bytes, high * bytes, CACHE_LINE) as at:
-                    e.prefetch(e.offset(start, at))
+                    e.prefetch(e.offset(start, at), NEAREST)
     e.give()
     return e.function
 
@@ -137,7 +135,7 @@ def _row_share(
 ) -> None:
     """Blocks of rows of each KV head, dealt to the workers in turn."""
     rows = MOST_ROWS
-    kernel = attend(e.module, e.features, shape, rows)
+    kernel = attend(e.module, e.features, shape, rows, ahead=False)
     total = frame.get("tokens") * shape.group
     blocks = (total + (rows - 1)) // rows
     null = Value(e, ir.Constant(PTR, None))
