@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace import cache
 from headrace.build.artifact import ABOUT, CODE, MANIFEST, TOKENIZER, About, Level
+from headrace.build.key import packed_key
 from headrace.build.options import Options
 from headrace.checkpoint.binding import Binding
 from headrace.checkpoint.progress import Progress, step
@@ -35,7 +36,6 @@ class Order:
     path: str | None
     content: str
     toolchain: str
-    packed: str
     options: Options
     target: Target
 
@@ -128,7 +128,7 @@ def _about(order: Order, facts: Facts, compiled: Compiled) -> About:
         weights=order.options.weights,
         profile=order.options.profile,
         target=astuple(order.target),
-        packed=order.packed,
+        packed=packed_key(order.content, compiled.manifest, facts.bindings),
         code_sha256=hashlib.sha256(compiled.code).hexdigest(),
         architecture=facts.architecture,
         bindings=facts.bindings,

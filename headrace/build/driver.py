@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace import cache
 from headrace.build.artifact import Artifact
-from headrace.build.key import packed_key, program_key, toolchain
+from headrace.build.key import program_key, toolchain
 from headrace.build.options import Options
 from headrace.checkpoint.progress import NoProgress, Progress, step
 from headrace.checkpoint.source import Source, fingerprint, open_checkpoint, resolve
@@ -66,9 +66,9 @@ def _compile(source: Source, content: str, options: Options, entry: Path, report
     from headrace.build.compiler import Order, compile_checkpoint
     from headrace.build.entries import remove_superseded
 
-    path, packed = str(source.path.resolve()), packed_key(content, options)
+    path = str(source.path.resolve())
     name = source.name if source.path.is_relative_to(cache.models()) else path
-    order = Order(name, path, content, toolchain(), packed, options, Target.host())
+    order = Order(name, path, content, toolchain(), options, Target.host())
     compile_checkpoint(source, order, entry, report)
     remove_superseded(Artifact(entry))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from headrace import cache
 from headrace.build.artifact import About, Artifact, packed_path
+from headrace.build.key import toolchain
 from headrace.errors import CacheError
 
 
@@ -44,43 +45,81 @@ def remove_artifacts(name: str) -> Freed:
         CacheError: they cannot be removed.
     """
     path = str(Path(name).expanduser().resolve())
-    return _remove(lambda _, about: about.source in (name, path))
+    return _remove(lambda about: about.source in (name, path))
 
 
 def remove_superseded(newest: Artifact) -> Freed:
-    """Remove what an older headrace made of the same model with the same options."""
-    wanted = _purpose(newest.about)
-    return _remove(lambda each, about: each.key != newest.key and _purpose(about) == wanted)
+    """Remove what was made of the same model as it was before, or by another headrace."""
+    made = newest.about
+
+    def is_superseded(about: About) -> bool:
+        current = (about.toolchain, about.content) == (made.toolchain, made.content)
+        return about.source == made.source and not current
+
+    return _remove(is_superseded)
 
 
-def _purpose(about: About) -> tuple[object, ...]:
-    choices = (about.workers, about.weights, about.profile, about.target)
-    return (about.source, about.content, *choices)
+def stale() -> Freed:
+    """What `remove_stale` would take away."""
+    programs = _stale_programs()
+    size = sum(map(artifact_bytes, programs)) + sum(map(packed_bytes, _unused(programs)))
+    return Freed(len(programs), size)
+
+
+def remove_stale() -> Freed:
+    """Remove programs that this headrace cannot use, and packed weights that no program uses.
+
+    Raises:
+        CacheError: they cannot be removed.
+    """
+    programs = _stale_programs()
+    return _remove_all(programs, _unused(programs))
+
+
+def _stale_programs() -> list[Artifact]:
+    """Programs of another toolchain, and what cannot be read."""
+    fresh = {each.key for each, about in _readable() if about.toolchain == toolchain()}
+    return [each for each in _programs() if each.key not in fresh]
+
+
+def _unused(without: Sequence[Artifact]) -> set[str]:
+    """Keys of packed weights that no program uses, or only those in `without`."""
+    gone = {artifact.key for artifact in without}
+    used = {about.packed for each, about in _readable() if each.key not in gone}
+    return {path.stem for path in cache.packed().glob("[!.]*.weights")} - used
+
+
+def _programs() -> Iterator[Artifact]:
+    for path in cache.programs().iterdir():
+        if path.is_dir() and not path.name.startswith("."):
+            yield Artifact(path)
 
 
 def _readable() -> Iterator[tuple[Artifact, About]]:
-    for path in cache.programs().iterdir():
-        if path.is_dir() and not path.name.startswith("."):
-            artifact = Artifact(path)
-            try:
-                yield artifact, artifact.about
-            except CacheError:
-                continue  # damaged, or just removed by another process
+    for artifact in _programs():
+        try:
+            yield artifact, artifact.about
+        except CacheError:
+            continue  # damaged, or just removed by another process
 
 
-def _remove(chosen: Callable[[Artifact, About], bool]) -> Freed:
-    doomed = [(each, about) for each, about in _readable() if chosen(each, about)]
-    freed = sum(artifact_bytes(each) for each, _ in doomed)
-    for artifact, _ in doomed:
+def _remove(chosen: Callable[[About], bool]) -> Freed:
+    """Remove programs, and the packed weights that they alone use."""
+    doomed = [(each, about) for each, about in _readable() if chosen(about)]
+    programs = [each for each, _ in doomed]
+    return _remove_all(programs, {about.packed for _, about in doomed} & _unused(programs))
+
+
+def _remove_all(programs: Sequence[Artifact], packed: set[str]) -> Freed:
+    freed = sum(map(artifact_bytes, programs)) + sum(map(packed_bytes, packed))
+    for artifact in programs:
         cache.remove_directory(artifact.path)
         _lock(artifact.path).unlink(missing_ok=True)
-    used = {about.packed for _, about in _readable()}
-    for key in {about.packed for _, about in doomed} - used:
-        freed += packed_bytes(key)
+    for key in packed:
         with cache.reported(cache.packed()):
             packed_path(key).unlink(missing_ok=True)
             _lock(packed_path(key)).unlink(missing_ok=True)
-    return Freed(len(doomed), freed)
+    return Freed(len(programs), freed)
 
 
 def _lock(entry: Path) -> Path:

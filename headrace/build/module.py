@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headrace import cache
 from headrace.build.artifact import Artifact
 from headrace.build.driver import make_once, pack_once
-from headrace.build.key import packed_key, program_key, toolchain
+from headrace.build.key import program_key, toolchain
 from headrace.build.options import Options
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.progress import NoProgress, Progress, step
@@ -58,8 +58,7 @@ def build_module(
     captured = _capture(module, context, name, report)
     content = _content(captured, tokenizer)
     entry = cache.programs() / program_key(content, options, target)
-    packed = packed_key(content, options)
-    order = Order(name, None, content, toolchain(), packed, options, target)
+    order = Order(name, None, content, toolchain(), options, target)
 
     facts = Facts(type(module).__name__, {}, stop_tokens((), tokenizer))
 

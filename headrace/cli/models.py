@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from headrace.cli.console import byte_count, note, terminal_progress
+from headrace.errors import RequestError
 
 
 def pull(model: str, /) -> None:
@@ -20,7 +25,7 @@ def pull(model: str, /) -> None:
 def ls() -> None:
     """List the models in the cache: size of the files, compiled programs and packed weights."""
     from headrace import cache
-    from headrace.build.entries import artifact_bytes, list_artifacts, packed_bytes
+    from headrace.build.entries import artifact_bytes, list_artifacts, packed_bytes, stale
     from headrace.checkpoint.store import list_models
 
     files = {each.name: each.bytes for each in list_models()}
@@ -37,6 +42,9 @@ def ls() -> None:
         compiled = programs.get(name, [])
         shown = f"{len(compiled)} ({byte_count(sum(compiled))})" if compiled else "-"
         rows.append((name, size, shown, byte_count(weights) if weights else "-"))
+    useless = stale()
+    if useless.bytes:
+        note(f"{byte_count(useless.bytes)} are of no use any more; headrace rm --stale frees them")
     if len(rows) == 1:
         note(f"no models in {cache.root()}; headrace pull smollm2 fetches one")
         return
@@ -46,17 +54,28 @@ def ls() -> None:
         print("  ".join(cells).rstrip())
 
 
-def rm(model: str, /, *more: str) -> None:
+def rm(*models: str, stale: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove models from the cache, with what was compiled and packed of them.
 
     Of a file or directory elsewhere only the compiled and packed parts go.
 
     Args:
-        model: A name as `headrace ls` shows it.
-        more: Further names.
+        models: Names as `headrace ls` shows them.
+        stale: Remove programs that another version of headrace compiled, and packed weights
+            that no program uses.
     """
-    for name in (model, *more):
+    if not models and not stale:
+        raise RequestError("nothing to remove", hint="give a model, or --stale")
+    for name in models:
         _remove(name)
+    if stale:
+        _remove_stale()
+
+
+def _remove_stale() -> None:
+    from headrace.build.entries import remove_stale
+
+    print(f"removed what is of no use any more: {byte_count(remove_stale().bytes)} freed")
 
 
 def _remove(name: str) -> None:

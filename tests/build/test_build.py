@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,15 @@ import pytest
 from headrace import cache
 from headrace.build import LEVELS, Artifact, Options, build
 from headrace.build.artifact import ABOUT, CODE, MANIFEST
-from headrace.build.entries import list_artifacts, packed_bytes, remove_artifacts
+from headrace.build.entries import (
+    Freed,
+    list_artifacts,
+    packed_bytes,
+    remove_artifacts,
+    remove_stale,
+    stale,
+)
+from headrace.build.key import packed_key
 from headrace.errors import CacheError
 from headrace.ir.dialect import parse_program
 from tests.build.cached import environment
@@ -128,6 +137,44 @@ def test_what_an_older_headrace_compiled_is_removed(artifact: Artifact, tiny: Pa
     assert any("compiling" in label for label in told.seen)
     assert not older.exists()
     assert again.packed.exists()
+
+
+def test_what_was_made_with_other_options_goes_too(own_cache: Path, tiny: Path) -> None:
+    other = build(tiny, Options(workers=1))
+    about = json.loads((other.path / ABOUT).read_text())
+    (other.path / ABOUT).write_text(json.dumps({**about, "toolchain": "older"}))
+    assert stale().programs == 1
+    artifact = build(tiny, TWO)
+    assert [each.key for each in list_artifacts()] == [artifact.key]
+    assert not other.packed.exists()
+    assert stale() == Freed(0, 0)
+
+
+def test_what_is_of_no_use_is_removed(own_cache: Path, tiny: Path) -> None:
+    artifact = build(tiny, TWO)
+    orphan = artifact.packed.with_stem("0" * 64)
+    orphan.write_bytes(b"packed")
+    damaged = artifact.path.with_name("1" * 64)
+    damaged.mkdir()
+    (damaged / ABOUT).write_text("{}")
+    assert remove_stale() == Freed(1, 8)
+    assert not orphan.exists()
+    assert not damaged.exists()
+    assert artifact.packed.exists()
+    assert list_artifacts() == [artifact]
+
+
+def test_packed_weights_of_other_bytes_lie_elsewhere(artifact: Artifact, tiny: Path) -> None:
+    about, manifest = artifact.about, artifact.manifest
+    key = packed_key(about.content, manifest, about.bindings)
+    assert key == about.packed
+    assert key == packed_key(about.content, replace(manifest, profile=True), about.bindings)
+    others = (
+        packed_key("other", manifest, about.bindings),
+        packed_key(about.content, replace(manifest, rows_start=1), about.bindings),
+        packed_key(about.content, manifest, {}),
+    )
+    assert len({key, *others}) == 4
 
 
 def test_removal_takes_programs_and_weights(own_cache: Path, tiny: Path) -> None:

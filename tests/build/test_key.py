@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from headrace.build import Options
-from headrace.build.key import packed_key, program_key, toolchain
-from headrace.codegen.target import AARCH64, X86_64
+from headrace.build.key import program_key, toolchain
+from headrace.codegen.target import AARCH64, Target
 from headrace.errors import RequestError
 
 OPTIONS = Options(workers=2)
+X86_64 = Target("x86_64-unknown-linux-gnu", "x86-64-v4", "+avx512vnni")
 KEY = program_key("content", OPTIONS, X86_64)
 
 
@@ -29,17 +30,10 @@ def test_a_key_is_a_digest_and_the_same_each_time() -> None:
         program_key("content", replace(OPTIONS, profile=True), X86_64),
         program_key("content", OPTIONS, AARCH64),
         program_key("content", OPTIONS, replace(X86_64, features="+avx2")),
-        packed_key("content", OPTIONS),
     ],
 )
 def test_whatever_matters_changes_it(other: str) -> None:
     assert other != KEY
-
-
-def test_packed_weights_serve_the_profiled_program_too() -> None:
-    assert packed_key("content", OPTIONS) == packed_key("content", replace(OPTIONS, profile=True))
-    assert packed_key("content", OPTIONS) != packed_key("content", replace(OPTIONS, workers=3))
-    assert packed_key("content", OPTIONS) != packed_key("content", replace(OPTIONS, weights="f32"))
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1025, True, 2.0, "2", None])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace import cache
 from headrace.cli import main
 from tests.build.cached import RANDOM
 
@@ -40,6 +41,17 @@ def test_a_model_comes_is_listed_and_goes(own_cache: Path, capsys: Captured) -> 
     assert f"removed {RANDOM}: " in capsys.readouterr().out
     left = [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert [path.parent.name for path in left] == ["memo"] * len(left)
+
+
+def test_what_is_of_no_use_is_told_and_removed(own_cache: Path, capsys: Captured) -> None:
+    assert main(["pull", RANDOM]) == 0
+    (cache.packed() / "0.weights").write_bytes(bytes(2000))
+    assert main(["ls"]) == 0
+    assert "2 kB are of no use any more" in capsys.readouterr().err
+    assert main(["rm", "--stale"]) == 0
+    assert "2 kB freed" in capsys.readouterr().out
+    assert not any(cache.packed().iterdir())
+    assert main(["rm"]) != 0
 
 
 def test_removing_what_is_not_there(capsys: Captured) -> None:
