@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from headrace.checkpoint.formats import storage_format
 from headrace.codegen.abi import MAX_OUTPUTS
 from headrace.codegen.manifest import CacheShape, Manifest, RotaryTable, RowsPart, VectorPart
 from headrace.codegen.plan import Plan
-from headrace.codegen.rows import stored_row_bytes
 from headrace.codegen.streams import stream_length, stream_parts
 from headrace.codegen.widths import FLOAT, padded, weight_format, width
 from headrace.ir.model_ops import FrequenciesOp, SampleOp, WeightOp, weight_shape
@@ -63,7 +63,7 @@ def _rows(plan: Plan) -> RowsPart:
     rows, cols = weight_shape(table)
     format = weight_format(table)
     name = table.owner.weight_name.data
-    return RowsPart(name, format, rows, cols, stored_row_bytes(format, cols))
+    return RowsPart(name, format, rows, cols, storage_format(format).row_bytes(cols))
 
 
 def _tables(plan: Plan) -> list[RotaryTable]:

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checkpoint.formats import storage_format
 from headrace.errors import UnsupportedFormatError
 
 TILE_ROWS = 32
@@ -30,19 +31,23 @@ class TileFormat:
     """One storage format as tiles.
 
     bits: of one value; scales: number of f16 parameters a row and block (0, 1 or 2);
-    zero: what is subtracted from the unsigned value; activation: how the other factor enters.
+    zero: what is subtracted from the unsigned value.
     """
 
     name: str
     bits: int
     scales: int
     zero: int
-    activation: Literal["q8", "f32"]
+
+    @property
+    def activation(self) -> Literal["q8", "f32"]:
+        """How the other factor enters."""
+        return "q8" if self.scales else "f32"
 
     @property
     def block_bytes(self) -> int:
         """Bytes of one 32 x 32 block."""
-        return TILE_ROWS * (TILE_COLS * self.bits // 8 + 2 * self.scales)
+        return TILE_ROWS * storage_format(self.name).row_bytes(TILE_COLS)
 
     def tile_bytes(self, cols: int) -> int:
         """Bytes of one tile of 32 rows."""
@@ -52,12 +57,12 @@ class TileFormat:
 TILE_FORMATS = {
     format.name: format
     for format in (
-        TileFormat("q4_0", 4, 1, 8, "q8"),
-        TileFormat("q4_1", 4, 2, 0, "q8"),
-        TileFormat("q8_0", 8, 1, 128, "q8"),
-        TileFormat("f16", 16, 0, 0, "f32"),
-        TileFormat("bf16", 16, 0, 0, "f32"),
-        TileFormat("f32", 32, 0, 0, "f32"),
+        TileFormat("q4_0", 4, 1, 8),
+        TileFormat("q4_1", 4, 2, 0),
+        TileFormat("q8_0", 8, 1, 128),
+        TileFormat("f16", 16, 0, 0),
+        TileFormat("bf16", 16, 0, 0),
+        TileFormat("f32", 32, 0, 0),
     )
 }
 
@@ -91,8 +96,7 @@ def _pack_floats(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
 
 
 def _pack_quantised(format: TileFormat, raw: Bytes) -> Bytes:
-    head = 2 * format.scales
-    stored = head + TILE_COLS * format.bits // 8
+    head, stored = 2 * format.scales, storage_format(format.name).block_bytes
     blocks = raw.shape[1] // stored
     tiles = raw.reshape(-1, TILE_ROWS, blocks, stored).transpose(0, 2, 1, 3)
     packed = np.empty((*tiles.shape[:2], format.block_bytes), np.uint8)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from xdsl.ir import Operation, OpResult, SSAValue
 
+from headrace.checkpoint.formats import storage_format
 from headrace.codegen.attention import merge_partials
 from headrace.codegen.places import Places, Rows
 from headrace.codegen.row_kernels import copy_row, map_rows, norm_row
-from headrace.codegen.rows import dequantise_row, stored_row_bytes
+from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
 from headrace.codegen.widths import weight_format, width
 from headrace.errors import ProgramError
@@ -115,7 +116,7 @@ class RowCode:
         format, cols = weight_format(op.table), weight_shape(op.table)[1]
         kernel = dequantise_row(e.module, e.features, format, cols)
         token = e.sext(e.load(e.offset(frame.get("token_ids"), row, I32), I32), I64)
-        stored = e.offset(frame.get("rows"), token * stored_row_bytes(format, cols))
+        stored = e.offset(frame.get("rows"), token * storage_format(format).row_bytes(cols))
         e.call(kernel, stored, out)
         return out
 

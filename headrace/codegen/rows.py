@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from headrace.checkpoint.formats import storage_format
 from headrace.codegen.primitives import bfloat_to_float, half_to_float
 from headrace.codegen.tile import F32, I8, I16, I32, LANES, PTR, Emitter, Value, function, vector
 from headrace.errors import UnsupportedFormatError
 
-_BLOCK = 32
-_QUANTISED_BYTES = {"q4_0": 18, "q4_1": 20, "q8_0": 34}
-_FLOAT_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
-
-
-def stored_row_bytes(format: str, cols: int) -> int:
-    """Bytes of a row of `cols` numbers in a file."""
-    if format in _FLOAT_BYTES:
-        return _FLOAT_BYTES[format] * cols
-    return cols // _BLOCK * _QUANTISED_BYTES[format]
+#: Formats with code here: numbers, and blocks of numbers with a scale.
+_FLOATS = ("f32", "f16", "bf16")
+_QUANTISED = ("q4_0", "q4_1", "q8_0")
 
 
 def dequantise_row(
@@ -29,12 +23,13 @@ def dequantise_row(
     if found is not None:
         return found
     e, (source, out) = function(module, name, [PTR, PTR], features)
-    if format in _FLOAT_BYTES:
+    if format in _FLOATS:
         _floats(e, format, cols, source, out)
-    elif format in _QUANTISED_BYTES:
-        with e.range(0, cols // _BLOCK) as block:
-            stored = e.offset(source, block * _QUANTISED_BYTES[format])
-            _block(e, format, stored, e.offset(out, block * _BLOCK, F32))
+    elif format in _QUANTISED:
+        stored = storage_format(format)
+        with e.range(0, cols // stored.block) as block:
+            place = e.offset(source, block * stored.block_bytes)
+            _block(e, format, stored.block, place, e.offset(out, block * stored.block, F32))
     else:
         raise UnsupportedFormatError(f"no kernel reads embedding rows stored as {format!r}")
     e.give()
@@ -54,10 +49,10 @@ def _float(e: Emitter, format: str, raw: Value) -> Value:
     return half_to_float(e, raw) if format == "f16" else bfloat_to_float(e, raw)
 
 
-def _block(e: Emitter, format: str, stored: Value, out: Value) -> None:
+def _block(e: Emitter, format: str, count: int, stored: Value, out: Value) -> None:
     scale = _half(e, stored)
     if format == "q8_0":
-        for part in range(0, _BLOCK, LANES):
+        for part in range(0, count, LANES):
             raw = e.load(e.offset(stored, 2 + part), vector(I8))
             values = e.to_float(e.sext(raw, vector(I32)))
             e.store(values * scale, e.offset(out, part, F32))

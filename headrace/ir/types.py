@@ -71,8 +71,10 @@ class Shard:
 
     axis: one of SHARD_AXES:
         rows     output features, in units of rows that one epilogue needs together;
-        context  the KV entries of each token (when a step has several tokens, pairs of KV head
-                 and token block instead); results are partial and merged by their reader;
+        context  with one token, a part of its KV entries; results are partial, and merged by
+                 their reader. With several tokens, pairs of a KV head and a block of rows, where
+                 a row is a token and one of the query heads that share the KV head; results are
+                 final;
         tokens   token t belongs to worker t mod W;
         one      worker 0 does it all;
         all      every worker does it all, for itself (replicated).
