@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import ArgumentCollection, Group, Parameter
 
 from headrace.cli.console import byte_count, note, terminal_progress
-from headrace.errors import RequestError
+
+
+def _require_any(given: ArgumentCollection) -> None:
+    if not any(argument.tokens for argument in given):
+        raise ValueError("give a model, or --stale")
+
+
+DOOMED = Group("What to remove", validator=_require_any)
 
 
 def pull(model: str, /) -> None:
@@ -54,7 +61,10 @@ def ls() -> None:
         print("  ".join(cells).rstrip())
 
 
-def rm(*models: str, stale: Annotated[bool, Parameter(negative="")] = False) -> None:
+def rm(
+    *models: Annotated[str, Parameter(group=DOOMED)],
+    stale: Annotated[bool, Parameter(group=DOOMED, negative="")] = False,
+) -> None:
     """Remove models from the cache, with what was compiled and packed of them.
 
     Of a file or directory elsewhere only the compiled and packed parts go.
@@ -64,8 +74,6 @@ def rm(*models: str, stale: Annotated[bool, Parameter(negative="")] = False) -> 
         stale: Remove programs that another version of headrace compiled, and packed weights
             that no program uses.
     """
-    if not models and not stale:
-        raise RequestError("nothing to remove", hint="give a model, or --stale")
     for name in models:
         _remove(name)
     if stale:

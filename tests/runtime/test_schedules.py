@@ -121,11 +121,11 @@ def test_only_one_schedule_at_a_time() -> None:
 
 
 def test_wait_gives_up_after_its_time() -> None:
-    with built(CASE).open(context=512) as program:
+    with built(replace(CASE, workers=1)).open(context=512) as program:  # a core is left to us
         program.submit(Schedule(PROMPT, 0, indices([9]), 500, WARM))
         start = time.perf_counter()
-        assert not program.wait(0.002)
-        assert time.perf_counter() - start >= 0.002
+        assert not program.wait(0.0002)
+        assert time.perf_counter() - start >= 0.0002
         program.cancel()
 
 
