@@ -12,7 +12,8 @@ from headrace.codegen.structure import Structure
 from headrace.codegen.widths import ALIGN, aligned
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import SelectOp, YieldOp
+from headrace.ir.model_ops import SelectOp
+from headrace.ir.program_ops import YieldOp
 from headrace.ir.stages import outer_values, stage_name, stage_ops
 
 #: Storage and number, as in `step.buffer`.

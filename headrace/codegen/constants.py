@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import FLOAT, padded
-from headrace.ir.model_ops import FrequenciesOp, WeightOp, weight_shape
+from headrace.ir.program_ops import FrequenciesOp, WeightOp
+from headrace.ir.shapes import weight_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from headrace.codegen.manifest import CacheShape, Manifest, RotaryTable, RowsPar
 from headrace.codegen.plan import Plan
 from headrace.codegen.streams import stream_length, stream_parts
 from headrace.codegen.widths import FLOAT, padded, weight_format, width
-from headrace.ir.model_ops import FrequenciesOp, SampleOp, WeightOp, weight_shape
+from headrace.ir.model_ops import SampleOp
+from headrace.ir.program_ops import FrequenciesOp, WeightOp
+from headrace.ir.shapes import weight_shape
 from headrace.ir.stages import stage_name
 
 _HUGE_PAGE = 2 << 20

@@ -10,7 +10,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.codegen import mathematics
 from headrace.codegen.tile import F32, Emitter, Value, vector
-from headrace.ir.model_ops import YieldOp
+from headrace.ir.program_ops import YieldOp
 
 Lowering = Callable[[Emitter, Sequence[Value]], Value]
 

@@ -13,7 +13,7 @@ from headrace.codegen.plan import Plan
 from headrace.codegen.tile import F32, I32, I64, Emitter, Value
 from headrace.codegen.widths import FLOAT, padded, width
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import WeightOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.stages import stage_name
 
 #: The address of a row by its number.

@@ -23,8 +23,11 @@ from headrace.codegen.scratch import Scratch, lay_out_scratch, widest_row
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import FLOAT, padded, width
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, AttentionOp, SampleOp, WeightOp, features_of
+from headrace.ir.model_ops import SampleOp
+from headrace.ir.program_ops import WeightOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import stage_ops
 
 

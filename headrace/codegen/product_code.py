@@ -13,7 +13,7 @@ from headrace.codegen.segment_code import Factor, SegmentCode
 from headrace.codegen.tile import F32, Value
 from headrace.codegen.widths import weight_format
 from headrace.errors import ProgramError
-from headrace.ir.model_ops import weight_shape
+from headrace.ir.shapes import weight_shape
 from headrace.ir.stages import Segment, prologue, segments
 
 

@@ -14,17 +14,10 @@ from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
 from headrace.codegen.widths import weight_format, width
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import (
-    AttentionOp,
-    EmbeddingOp,
-    MapOp,
-    NormOp,
-    ReshapeOp,
-    SelectOp,
-    features_of,
-    weight_shape,
-)
+from headrace.ir.model_ops import EmbeddingOp, MapOp, NormOp, ReshapeOp, SelectOp
+from headrace.ir.shapes import features_of, weight_shape
 from headrace.ir.stages import prologue
 
 

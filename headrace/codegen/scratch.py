@@ -18,7 +18,8 @@ from headrace.codegen.widths import (
     width,
 )
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import LinearOp, weight_shape
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.shapes import weight_shape
 from headrace.ir.stages import segments, stage_kind, stage_ops
 
 

@@ -13,8 +13,8 @@ from headrace.codegen.sampling import sample_token
 from headrace.codegen.tile import I32, Value
 from headrace.codegen.widths import width
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, AttentionOp
 from headrace.ir.stages import outer_values, prologue, stage_kind
 
 

@@ -9,7 +9,9 @@ from headrace.codegen.manifest import Run, StreamPart
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import weight_format
 from headrace.ir.mapping_ops import StageOp, StreamOp
-from headrace.ir.model_ops import LinearOp, WeightOp, weight_shape
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import WeightOp
+from headrace.ir.shapes import weight_shape
 from headrace.ir.stages import stage_name
 from headrace.ir.types import RunAttr
 

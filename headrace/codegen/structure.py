@@ -11,7 +11,8 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
-from headrace.ir.model_ops import EmbeddingOp, ProgramOp
+from headrace.ir.model_ops import EmbeddingOp
+from headrace.ir.program_ops import ProgramOp
 from headrace.ir.stages import stage_name, stage_ops
 
 T = TypeVar("T")

@@ -12,15 +12,9 @@ from headrace.codegen.row_kernels import add_row, copy_row, map_rows, norm_row, 
 from headrace.codegen.tile import F32, Value
 from headrace.codegen.widths import FLOAT, padded, unit_tiles
 from headrace.errors import ProgramError
-from headrace.ir.model_ops import (
-    AppendOp,
-    LinearOp,
-    MapOp,
-    NormOp,
-    ReshapeOp,
-    RopeOp,
-    features_of,
-)
+from headrace.ir.attention_ops import AppendOp, RopeOp
+from headrace.ir.model_ops import LinearOp, MapOp, NormOp, ReshapeOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import Segment, epilogue
 
 

@@ -10,7 +10,7 @@ from xdsl.irdl import IRDLOperation
 
 from headrace.frontend.frequencies import Frequencies
 from headrace.frontend.trace import Trace
-from headrace.ir.model_ops import FrequenciesOp, ProgramOp, WeightOp
+from headrace.ir.program_ops import FrequenciesOp, ProgramOp, WeightOp
 from headrace.ir.types import WeightType
 
 #: The type of a parameter by its name and shape.

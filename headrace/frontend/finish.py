@@ -8,15 +8,8 @@ from headrace.errors import UnsupportedModelError
 from headrace.frontend.emitter import Emitter
 from headrace.frontend.merge_maps import merge_maps
 from headrace.frontend.values import Value
-from headrace.ir.model_ops import (
-    LinearOp,
-    MapOp,
-    NormOp,
-    ReshapeOp,
-    ReturnOp,
-    SampleOp,
-    SelectOp,
-)
+from headrace.ir.model_ops import LinearOp, MapOp, NormOp, ReshapeOp, SampleOp, SelectOp
+from headrace.ir.program_ops import ReturnOp
 
 
 def finish(emitter: Emitter, logits: Value) -> None:

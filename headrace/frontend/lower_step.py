@@ -16,7 +16,7 @@ from headrace.frontend.problems import Problems
 from headrace.frontend.rules import CannotLowerError, Rule, find_rule
 from headrace.frontend.trace import Trace, module_path
 from headrace.frontend.values import ONE, TOKENS, Value
-from headrace.ir.model_ops import ProgramOp
+from headrace.ir.program_ops import ProgramOp
 
 
 def lower_step(exported: Exported, weight_types: WeightTypes) -> ModuleOp:

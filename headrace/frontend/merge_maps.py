@@ -6,7 +6,8 @@ from xdsl.dialects.builtin import f32
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from headrace.ir.model_ops import MapOp, YieldOp
+from headrace.ir.model_ops import MapOp
+from headrace.ir.program_ops import YieldOp
 
 
 def merge_maps(block: Block) -> None:

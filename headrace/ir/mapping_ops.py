@@ -26,7 +26,8 @@ from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from headrace.ir.literals import IntsAttr
-from headrace.ir.model_ops import YieldOp, entries_per_trip
+from headrace.ir.model_ops import entries_per_trip
+from headrace.ir.program_ops import YieldOp
 from headrace.ir.types import BufferAttr, RunAttr, ShardAttr, TokenAttr
 
 

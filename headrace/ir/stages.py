@@ -16,22 +16,11 @@ from typing import Literal
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
-    EmbeddingOp,
-    LinearOp,
-    MapOp,
-    NormOp,
-    ReshapeOp,
-    RopeOp,
-    SampleOp,
-    WeightOp,
-    YieldOp,
-    features_of,
-    weight_shape,
-)
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, NormOp, ReshapeOp, SampleOp
+from headrace.ir.program_ops import WeightOp, YieldOp
+from headrace.ir.shapes import features_of, weight_shape
 from headrace.ir.types import CacheType
 
 Kind = Literal["product", "attention", "embedding", "sample", "rowwise"]

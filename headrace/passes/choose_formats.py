@@ -13,7 +13,9 @@ from xdsl.rewriter import Rewriter
 
 from headrace.checkpoint.formats import FORMATS
 from headrace.errors import ProgramError
-from headrace.ir.model_ops import AppendOp, LinearOp, WeightOp
+from headrace.ir.attention_ops import AppendOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.types import WeightType
 from headrace.passes.programs import program_of, row_sources
 from headrace.passes.weight_types import is_quantised, weight_type

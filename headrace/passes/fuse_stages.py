@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import WeightOp, YieldOp
+from headrace.ir.program_ops import WeightOp, YieldOp
 from headrace.ir.stages import carried_storage, row_heads, segments, storage
 from headrace.passes.programs import erase_unused_weights, program_of, stages_of
 from headrace.passes.stage_names import stage_names

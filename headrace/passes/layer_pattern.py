@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from xdsl.ir import Operation, OpResult, SSAValue
 
-from headrace.ir.model_ops import LinearOp, WeightOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import WeightOp
 
 #: An operator of the segment and its result: (operator, result).
 Local = tuple[int, int]

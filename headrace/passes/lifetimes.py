@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import OpResult, SSAValue
 
 from headrace.ir.mapping_ops import LoopOp
-from headrace.ir.model_ops import ProgramOp, YieldOp
+from headrace.ir.program_ops import ProgramOp, YieldOp
 from headrace.ir.stages import outer_values, storage
 from headrace.passes.programs import program_of, stages_of
 from headrace.passes.timeline import Made, Timeline

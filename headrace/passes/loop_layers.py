@@ -14,9 +14,10 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.literals import IntsAttr
 from headrace.ir.mapping_ops import LoopOp
-from headrace.ir.model_ops import AppendOp, WeightOp, YieldOp
+from headrace.ir.program_ops import WeightOp, YieldOp
 from headrace.ir.types import WeightType
 from headrace.passes.layer_pattern import Carried, Indexed, Inside, Local, Operand, Pattern, prove
 from headrace.passes.programs import erase_unused_weights, program_of

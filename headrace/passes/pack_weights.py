@@ -11,7 +11,8 @@ from xdsl.passes import ModulePass
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
-from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import ProgramOp, WeightOp
 from headrace.ir.stages import ROW_UNIT, Segment, segments, stage_kind, stage_name
 from headrace.ir.types import RunAttr
 from headrace.passes.programs import program_of, stages_of

@@ -9,7 +9,8 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import LinearOp, ProgramOp, WeightOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import ProgramOp, WeightOp
 from headrace.ir.stages import keeps_rows
 
 

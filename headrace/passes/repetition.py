@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import Operation, Region, SSAValue
 
-from headrace.ir.model_ops import AppendOp, AttentionOp, RopeOp
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 
 #: Attributes that may differ from layer to layer: in a loop they have one entry a trip.
 INDEXED: dict[type[Operation], str] = {

@@ -9,7 +9,8 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.checkpoint.formats import storage_format
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import EmbeddingOp, WeightOp
+from headrace.ir.model_ops import EmbeddingOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.stages import Kind, stage_kind, stage_name, stage_ops
 from headrace.ir.types import Shard, TokenAttr, WeightType
 from headrace.passes.clocks import executors, producers, shard_of

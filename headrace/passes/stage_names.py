@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from xdsl.ir import Operation
 
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, AttentionOp, LinearOp, ReturnOp, SampleOp
+from headrace.ir.model_ops import LinearOp, SampleOp
+from headrace.ir.program_ops import ReturnOp
 from headrace.ir.stages import outer_values, segments, stage_kind, stage_ops, storage
 from headrace.ir.types import CacheType
 

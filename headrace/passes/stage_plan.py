@@ -9,18 +9,10 @@ from typing import Literal
 from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import LoopOp
-from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
-    EmbeddingOp,
-    LinearOp,
-    MapOp,
-    ReshapeOp,
-    SampleOp,
-    SelectOp,
-    WeightOp,
-)
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, ReshapeOp, SampleOp, SelectOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.stages import keeps_rows
 from headrace.passes.programs import row_sources
 from headrace.passes.weight_types import weight_type

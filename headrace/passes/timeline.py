@@ -8,7 +8,7 @@ from xdsl.ir import Block, BlockArgument, OpResult, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import ProgramOp, YieldOp
+from headrace.ir.program_ops import ProgramOp, YieldOp
 from headrace.ir.types import TokenAttr
 
 #: Trips of a loop that analyses look at: the first, one after it, and one more, which shows that

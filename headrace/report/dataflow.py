@@ -11,7 +11,9 @@ from xdsl.ir import Block, BlockArgument, OpResult, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import ProgramOp, ReturnOp, SelectOp, YieldOp, features_of
+from headrace.ir.model_ops import SelectOp
+from headrace.ir.program_ops import ProgramOp, ReturnOp, YieldOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import access, outer_values, stage_name, stage_ops, storage
 from headrace.ir.types import CacheType
 from headrace.passes.programs import program_of

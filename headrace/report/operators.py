@@ -10,16 +10,9 @@ from xdsl.dialects import arith, math
 from xdsl.ir import Operation
 
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import (
-    EmbeddingOp,
-    LinearOp,
-    MapOp,
-    NormOp,
-    ReshapeOp,
-    WeightOp,
-    YieldOp,
-    features_of,
-)
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, NormOp, ReshapeOp
+from headrace.ir.program_ops import WeightOp, YieldOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import outer_values, sources, stage_ops, storage
 
 Role = Literal["prologue", "product", "epilogue", "body"]

@@ -9,16 +9,10 @@ from xdsl.ir import Operation, OpResult, SSAValue
 
 from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp, StreamOp
-from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
-    EmbeddingOp,
-    LinearOp,
-    SampleOp,
-    features_of,
-    weight_shape,
-)
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, SampleOp
+from headrace.ir.shapes import features_of, weight_shape
 from headrace.ir.stages import Kind, segments, stage_name, stage_ops
 from headrace.ir.types import Shard, WeightType
 from headrace.passes.programs import stages_of

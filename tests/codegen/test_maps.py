@@ -17,7 +17,7 @@ from xdsl.rewriter import InsertPoint
 
 from headrace.codegen.maps import LOWERINGS as LOWERINGS_OF_OPERATORS
 from headrace.codegen.row_kernels import map_rows
-from headrace.ir.model_ops import YieldOp
+from headrace.ir.program_ops import YieldOp
 from headrace.ir.scalars import SCALAR_OPS
 from tests.codegen.native import LOWERINGS, TARGETS, Library, body, build
 

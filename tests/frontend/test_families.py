@@ -11,17 +11,12 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.frontend.capture import Captured, capture_module
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.dialect import parse_program, print_program
 from headrace.ir.interpreter import Interpreter
-from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
-    FrequenciesOp,
-    NormOp,
-    RopeOp,
-    WeightOp,
-    features_of,
-)
+from headrace.ir.model_ops import NormOp
+from headrace.ir.program_ops import FrequenciesOp, WeightOp
+from headrace.ir.shapes import features_of
 from tests.frontend.models import (
     FAMILIES,
     WINDOW,

@@ -11,9 +11,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from headrace.errors import UnsupportedModelError
 from headrace.frontend.capture import CapturedModule, capture_module
+from headrace.ir.attention_ops import AttentionOp, RopeOp
 from headrace.ir.dialect import print_program
 from headrace.ir.interpreter import Interpreter
-from headrace.ir.model_ops import AttentionOp, FrequenciesOp, RopeOp
+from headrace.ir.program_ops import FrequenciesOp
 from tests.frontend.models import (
     assert_close,
     interpreted_logits,

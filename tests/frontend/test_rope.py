@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import MalformedFileError, UnsupportedModelError
 from headrace.frontend.frequencies import fit_frequencies
-from headrace.ir.model_ops import FrequenciesOp
+from headrace.ir.program_ops import FrequenciesOp
 from tests.frontend.models import (
     CONTEXT,
     assert_close,

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.interpreter import Interpreter
 from headrace.ir.interpreter.arrays import round_to_q8
-from headrace.ir.model_ops import AppendOp, LinearOp
+from headrace.ir.model_ops import LinearOp
 from tests.ir.decoders import Decoder, program_of
 
 FLOATS = st.floats(-1000, 1000, width=32)

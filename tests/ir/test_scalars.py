@@ -14,7 +14,7 @@ from xdsl.ir import Block, Operation
 from xdsl.rewriter import InsertPoint
 
 from headrace.ir.interpreter.scalars import ELEMENTWISE, run_map
-from headrace.ir.model_ops import YieldOp
+from headrace.ir.program_ops import YieldOp
 from headrace.ir.scalars import SCALAR_OPS
 
 EXPECTED: dict[type[Operation], Callable[..., torch.Tensor]] = {

@@ -11,23 +11,17 @@ from xdsl.dialects.builtin import FloatAttr, ModuleOp, f32
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
     EmbeddingOp,
-    FrequenciesOp,
     LinearOp,
     MapOp,
     NormOp,
-    ProgramOp,
     ReshapeOp,
-    ReturnOp,
-    RopeOp,
     SampleOp,
     SelectOp,
-    WeightOp,
-    YieldOp,
 )
+from headrace.ir.program_ops import FrequenciesOp, ProgramOp, ReturnOp, WeightOp, YieldOp
 from headrace.ir.types import WeightType
 
 

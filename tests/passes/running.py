@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.ir.interpreter import Interpreter
-from headrace.ir.model_ops import WeightOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.types import WeightType
 
 Floats = NDArray[np.float32]

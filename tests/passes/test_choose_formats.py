@@ -4,8 +4,10 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.dialect import parse_program, print_program, step_context
-from headrace.ir.model_ops import AppendOp, LinearOp, WeightOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import WeightOp
 from headrace.ir.types import WeightType
 from headrace.passes.choose_formats import ChooseFormatsPass
 from tests.passes.decoder import Decoder, captured

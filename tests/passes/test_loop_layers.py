@@ -7,9 +7,10 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.dialect import parse_program, print_program, step_context
 from headrace.ir.mapping_ops import LoopOp
-from headrace.ir.model_ops import AppendOp, AttentionOp, RopeOp, WeightOp
+from headrace.ir.program_ops import WeightOp
 from headrace.passes.layer_pattern import Indexed, Invariant, indexed_weight
 from headrace.passes.loop_layers import LoopLayersPass
 from headrace.passes.programs import program_of

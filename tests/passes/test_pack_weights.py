@@ -12,7 +12,8 @@ from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
 from headrace.ir.dialect import step_context
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
-from headrace.ir.model_ops import LinearOp, WeightOp
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.program_ops import WeightOp
 from headrace.passes.pack_weights import PackWeightsPass
 from headrace.passes.pipeline import map_program
 from headrace.passes.programs import program_of, stages_of

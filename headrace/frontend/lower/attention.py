@@ -12,7 +12,7 @@ from headrace.frontend.hooks import ATTENTION
 from headrace.frontend.rules import CannotLowerError, Rule, operator
 from headrace.frontend.trace import Trace, arguments, aten, shape_of
 from headrace.frontend.values import ONE, TOKENS, Axis, Value
-from headrace.ir.model_ops import AppendOp, AttentionOp
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 
 HEADS, HEAD = Axis(1), Axis(2)
 

@@ -16,7 +16,8 @@ from headrace.frontend.rules import CannotLowerError, Rule, operator
 from headrace.frontend.scalars import Scalars
 from headrace.frontend.trace import Trace, arguments, aten
 from headrace.frontend.values import ONE, Axis, Value
-from headrace.ir.model_ops import MapOp, YieldOp
+from headrace.ir.model_ops import MapOp
+from headrace.ir.program_ops import YieldOp
 
 #: The arithmetic of an operator on one element: its operands, then its other arguments by name.
 Formula = Callable[..., SSAValue]

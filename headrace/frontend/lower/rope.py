@@ -21,7 +21,7 @@ from headrace.frontend.match import factors, half_of, is_last, same_pair
 from headrace.frontend.rules import CannotLowerError, Rule, structure
 from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
 from headrace.frontend.values import Value
-from headrace.ir.model_ops import RopeOp
+from headrace.ir.attention_ops import RopeOp
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 from xdsl.ir import Operation, SSAValue
 
 from headrace.errors import ProgramError, RequestError
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.interpreter import arrays, attention
 from headrace.ir.interpreter.arrays import Array, Floats
 from headrace.ir.interpreter.inputs import StepInputs
@@ -16,19 +17,16 @@ from headrace.ir.interpreter.kv import KVCache
 from headrace.ir.interpreter.model import Model, per_trip
 from headrace.ir.interpreter.scalars import run_map
 from headrace.ir.model_ops import (
-    AppendOp,
-    AttentionOp,
     EmbeddingOp,
     LinearOp,
     MapOp,
     NormOp,
     ReshapeOp,
-    RopeOp,
     SampleOp,
     SelectOp,
-    WeightOp,
-    features_of,
 )
+from headrace.ir.program_ops import WeightOp
+from headrace.ir.shapes import features_of
 
 #: What a value is while a program runs: an array, or the number of a KV cache.
 Value: TypeAlias = Array | int

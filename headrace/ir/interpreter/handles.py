@@ -10,11 +10,13 @@ from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue
 from xdsl.utils.hints import isa
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.interpreter.arrays import Array, Ints
 from headrace.ir.interpreter.inputs import StepInputs
 from headrace.ir.interpreter.memory import Instance, Place, Wide
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import AttentionOp, ReshapeOp, SelectOp, features_of
+from headrace.ir.model_ops import ReshapeOp, SelectOp
+from headrace.ir.shapes import features_of
 
 
 @dataclass(frozen=True, slots=True)

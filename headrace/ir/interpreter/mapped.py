@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from xdsl.ir import SSAValue
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.interpreter.clocks import Clocks, Execution
 from headrace.ir.interpreter.evaluator import Value, bind_inputs
 from headrace.ir.interpreter.inputs import StepInputs
@@ -17,7 +18,8 @@ from headrace.ir.interpreter.model import Model
 from headrace.ir.interpreter.ownership import producers
 from headrace.ir.interpreter.schedule import Schedule
 from headrace.ir.interpreter.worker import Waits, Worker, outcome
-from headrace.ir.model_ops import AppendOp, ReturnOp, features_of
+from headrace.ir.program_ops import ReturnOp
+from headrace.ir.shapes import features_of
 
 
 class Team:

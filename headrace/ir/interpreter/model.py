@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
 from headrace.ir.interpreter.arrays import Floats
-from headrace.ir.model_ops import FrequenciesOp, ProgramOp, WeightOp
+from headrace.ir.program_ops import FrequenciesOp, ProgramOp, WeightOp
 
 T = TypeVar("T")
 

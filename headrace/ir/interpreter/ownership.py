@@ -9,9 +9,11 @@ import numpy as np
 from xdsl.ir import Operation, SSAValue
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.interpreter.memory import Mask
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, LinearOp, MapOp, ReshapeOp, features_of
+from headrace.ir.model_ops import LinearOp, MapOp, ReshapeOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import access, readers, row_ranges, segments, sources, stage_name, stage_ops
 from headrace.ir.types import Shard
 

@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import FloatAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.ir.interpreter.arrays import Array, Floats
-from headrace.ir.model_ops import YieldOp
+from headrace.ir.program_ops import YieldOp
 
 
 def _erf(x: Array) -> Array:

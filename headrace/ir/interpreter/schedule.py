@@ -10,7 +10,7 @@ from xdsl.ir import Block
 from headrace.errors import ProgramError
 from headrace.ir.interpreter.clocks import Execution
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import ProgramOp, ReturnOp, YieldOp
+from headrace.ir.program_ops import ProgramOp, ReturnOp, YieldOp
 from headrace.ir.stages import stage_name
 from headrace.ir.types import TokenAttr
 

@@ -9,7 +9,7 @@ from xdsl.ir import Block
 from headrace.errors import ProgramError
 from headrace.ir.interpreter.evaluator import Evaluator, Value
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import ReturnOp, YieldOp
+from headrace.ir.program_ops import ReturnOp, YieldOp
 
 
 def run_block(evaluator: Evaluator, block: Block) -> Sequence[Value]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from xdsl.ir import SSAValue
 
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.interpreter import attention, handles, ownership
 from headrace.ir.interpreter.arrays import Array, Floats
 from headrace.ir.interpreter.clocks import Execution
@@ -18,7 +19,8 @@ from headrace.ir.interpreter.memory import Accessor, Instance, Mask, Memory, Pla
 from headrace.ir.interpreter.model import Model, per_trip
 from headrace.ir.interpreter.schedule import Schedule
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import AppendOp, AttentionOp, LinearOp, features_of
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.shapes import features_of
 
 
 class ShareEvaluator(Evaluator):

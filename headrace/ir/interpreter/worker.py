@@ -9,6 +9,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.interpreter import attention, handles, ownership
 from headrace.ir.interpreter.arrays import Floats
 from headrace.ir.interpreter.clocks import Execution
@@ -17,7 +18,8 @@ from headrace.ir.interpreter.handles import Handle
 from headrace.ir.interpreter.memory import Accessor, Instance, Place
 from headrace.ir.interpreter.share import ShareEvaluator
 from headrace.ir.mapping_ops import LoopOp, StageOp
-from headrace.ir.model_ops import AttentionOp, YieldOp, features_of
+from headrace.ir.program_ops import YieldOp
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import outer_values, stage_name
 from headrace.ir.types import CacheType
 

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from xdsl.ir import SSAValue
 
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.model_ops import WeightOp, features_of
+from headrace.ir.program_ops import WeightOp
+from headrace.ir.shapes import features_of
 from headrace.ir.types import WeightType
 from headrace.report.operators import weight_label
 from headrace.report.picture.style import BANDS, Ink
