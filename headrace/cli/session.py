@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import astuple, dataclass, field
 from importlib import import_module
@@ -66,17 +67,23 @@ class Session:
         import_module("readline")  # gives `input` its editing and history
 
         note(HELP)
+        self._converse()
+        # Readline keeps a signal of its last prompt and sends it again when the process ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return 0
+
+    def _converse(self) -> None:
         while True:
             try:
                 line = input("> ").strip()
             except EOFError:
                 print()
-                return 0
+                return
             except KeyboardInterrupt:
                 print()
                 continue
             if line == "/bye":
-                return 0
+                return
             if line == "/clear":
                 self.messages.clear()
             elif line:
