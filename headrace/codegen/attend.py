@@ -24,6 +24,7 @@ from headrace.codegen.tile import (
     LANES,
     PTR,
     Emitter,
+    Locality,
     Value,
     Variable,
     function,
@@ -42,11 +43,6 @@ _GROUPS = KV_BLOCK // LANES
 _SUM_REGISTERS = 24
 
 _UNROLL = 4
-
-CACHE_LINE = 64
-
-#: Where entries that are used at once are put: the nearest cache.
-NEAREST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +249,7 @@ def _dot_keys(
 def _prefetch_share(e: Emitter, shape: AttentionShape, entries: Value, feature: Value) -> None:
     """Ask for one feature's share of a block's entries."""
     share = shape.cache.head_bytes // shape.cache.key_head
-    for line in range(0, share, CACHE_LINE):
-        e.prefetch(e.offset(entries, feature * share + line), NEAREST)
+    e.prefetch_lines(e.offset(entries, feature * share), share, Locality.NEAREST)
 
 
 def _weigh(e: Emitter, row: _Row, scores: list[Value]) -> None:

@@ -7,16 +7,50 @@ blocks of rows in turn, and the results are final.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
-from headrace.codegen.attend import CACHE_LINE, MOST_ROWS, NEAREST, AttentionShape, attend
+from headrace.codegen.attend import MOST_ROWS, AttentionShape, attend
 from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp
-from headrace.codegen.tile import F32, I32, I64, LANES, PTR, Emitter, Value, function, vector
+from headrace.codegen.tile import (
+    CACHE_LINE,
+    F32,
+    I32,
+    I64,
+    LANES,
+    PTR,
+    Emitter,
+    Locality,
+    Value,
+    function,
+    vector,
+)
 
 #: KV blocks of each head that are asked for before the queries are there.
 PREFETCH_BLOCKS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One worker's share of one layer's attention: what the code of both ways to divide needs."""
+
+    e: Emitter
+    frame: Frame
+    shape: AttentionShape
+    workers: int
+    layer: Value
+    window: Value
+    query: Value
+    out: Value
+
+    def attend(
+        self, kernel: ir.Function, rows: tuple[Value, ...], results: tuple[Value, ...]
+    ) -> None:
+        """Call a kernel for some rows and positions; see `attend`."""
+        self.e.call(kernel, self.frame.base, self.layer, self.window, *rows, self.query, *results)
 
 
 def attention_share(
@@ -33,49 +67,28 @@ def attention_share(
     arguments = [PTR, I64, I64, PTR, PTR]
     e, (base, layer, window, query, out) = function(module, name, arguments, features)
     frame = Frame(e, base)
+    task = _Task(e, frame, shape, workers, layer, window, query, out)
     with e.otherwise(frame.get("tokens").equals(1)) as (one, many):
         with one:
-            _context_share(e, frame, shape, workers, layer, window, query, out)
+            _context_share(task)
         with many:
-            _row_share(e, frame, shape, workers, layer, window, query, out)
+            _row_share(task)
     e.give()
     return e.function
 
 
-def _context_share(
-    e: Emitter,
-    frame: Frame,
-    shape: AttentionShape,
-    workers: int,
-    layer: Value,
-    window: Value,
-    query: Value,
-    out: Value,
-) -> None:
+def _context_share(task: _Task) -> None:
+    e, frame, shape = task.e, task.frame, task.shape
     worker = frame.get("worker")
-    begin, stop = _own_positions(e, frame, workers, window)
-    part = e.offset(out, worker * shape.partial_floats, F32)
+    begin, stop = _own_positions(e, frame, task.workers, task.window)
+    part = e.offset(task.out, worker * shape.partial_floats, F32)
     largest = e.offset(part, shape.result_features, F32)
     weight = e.offset(largest, shape.heads, F32)
     rows = shape.token_rows
     kernel = attend(e.module, e.features, shape, rows, ahead=True)
     group = e.i64(shape.group)
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
-        e.call(
-            kernel,
-            frame.base,
-            layer,
-            window,
-            head,
-            row,
-            group,
-            begin,
-            stop,
-            query,
-            part,
-            largest,
-            weight,
-        )
+        task.attend(kernel, (head, row, group, begin, stop), (part, largest, weight))
 
 
 def _own_positions(e: Emitter, frame: Frame, workers: int, window: Value) -> tuple[Value, Value]:
@@ -118,48 +131,27 @@ def prefetch_context(
                 (values, cache.value_head * cache.element_bytes),
             ):
                 with e.range(low * bytes, high * bytes, CACHE_LINE) as at:
-                    e.prefetch(e.offset(start, at), NEAREST)
+                    e.prefetch(e.offset(start, at), Locality.NEAREST)
     e.give()
     return e.function
 
 
-def _row_share(
-    e: Emitter,
-    frame: Frame,
-    shape: AttentionShape,
-    workers: int,
-    layer: Value,
-    window: Value,
-    query: Value,
-    out: Value,
-) -> None:
+def _row_share(task: _Task) -> None:
     """Blocks of rows of each KV head, dealt to the workers in turn."""
+    e, frame, shape, window = task.e, task.frame, task.shape, task.window
     rows = MOST_ROWS
     kernel = attend(e.module, e.features, shape, rows, ahead=False)
     total = frame.get("tokens") * shape.group
     blocks = (total + (rows - 1)) // rows
     null = Value(e, ir.Constant(PTR, None))
-    with e.range(frame.get("worker"), blocks * shape.cache.heads, workers) as item:
+    with e.range(frame.get("worker"), blocks * shape.cache.heads, task.workers) as item:
         head = item % shape.cache.heads
         row = item // shape.cache.heads * rows
         first = _position(e, frame, row // shape.group)
         last = _position(e, frame, e.minimum(row + (rows - 1), total - 1) // shape.group)
         start = e.select(window > 0, e.maximum(first + 1 - window, e.i64(0)), 0)
-        e.call(
-            kernel,
-            frame.base,
-            layer,
-            window,
-            head,
-            row,
-            total,
-            start // LANES * LANES,
-            last + 1,
-            query,
-            out,
-            null,
-            null,
-        )
+        begin, end = start // LANES * LANES, last + 1
+        task.attend(kernel, (head, row, total, begin, end), (task.out, null, null))
 
 
 def _position(e: Emitter, frame: Frame, token: Value) -> Value:

@@ -28,6 +28,7 @@ from headrace.codegen.tile import (
     LANES,
     PTR,
     Emitter,
+    Locality,
     Value,
     Variable,
     function,
@@ -43,9 +44,6 @@ _HALVES = TILE_ROWS // LANES
 #: How far ahead of its use a stream is asked for when one token is multiplied: the memory's
 #: latency at a core's share of its rate. It runs on into the next stage's weights.
 PREFETCH_DISTANCE = 8192
-
-#: Weights are used once a step: they need not displace anything in the outer caches.
-ONCE = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +106,13 @@ def _block(
     with e.range(0, x.blocks) as block:
         w = e.offset(weights, block * format.block_bytes)
         if size == 1:
-            _prefetch(e, format, w)
+            # Used once a step, weights need not displace anything in the outer caches.
+            e.prefetch_lines(e.offset(w, PREFETCH_DISTANCE), format.block_bytes, Locality.ONCE)
         emit(e, format, w, x, token, block, sums)
     for t in range(size):
         for half in range(_HALVES):
             place = e.offset(out, stride * t + half * LANES, F32)
             e.store(sums[t][half].get(), place)
-
-
-def _prefetch(e: Emitter, format: TileFormat, w: Value) -> None:
-    for line in range(0, format.block_bytes, 64):
-        e.prefetch(e.offset(w, PREFETCH_DISTANCE + line), ONCE)
 
 
 def _quantised_step(

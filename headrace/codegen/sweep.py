@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.codegen.product import ONCE, PREFETCH_DISTANCE
-from headrace.codegen.tile import I32, I64, PTR, VOID, Emitter, Value, function, vector
+from headrace.codegen.product import PREFETCH_DISTANCE
+from headrace.codegen.tile import (
+    CACHE_LINE,
+    I32,
+    I64,
+    PTR,
+    VOID,
+    Emitter,
+    Locality,
+    Value,
+    function,
+    vector,
+)
 
-_LINE = 64
 _UNROLL = 8
 
 
@@ -22,11 +32,13 @@ def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     e, (start, bytes) = function(module, "sweep_bytes", [PTR, I64], features)
     zero = e.const(0, vector(I32))
     sums = [e.variable(zero) for _ in range(_UNROLL)]
-    whole = bytes // (_LINE * _UNROLL) * (_LINE * _UNROLL)
-    with e.range(0, whole, _LINE * _UNROLL) as at:
+    whole = bytes // (CACHE_LINE * _UNROLL) * (CACHE_LINE * _UNROLL)
+    with e.range(0, whole, CACHE_LINE * _UNROLL) as at:
         for index, total in enumerate(sums):
-            e.prefetch(e.offset(start, at + (PREFETCH_DISTANCE + _LINE * index)), ONCE)
-            line = e.load(e.offset(start, at + _LINE * index), vector(I32))
+            e.prefetch(
+                e.offset(start, at + (PREFETCH_DISTANCE + CACHE_LINE * index)), Locality.ONCE
+            )
+            line = e.load(e.offset(start, at + CACHE_LINE * index), vector(I32))
             total.set(total.get() ^ line)
     result = sums[0].get()
     for total in sums[1:]:

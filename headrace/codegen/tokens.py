@@ -14,7 +14,17 @@ from llvmlite import ir
 
 from headrace.codegen.frame import Frame
 from headrace.codegen.primitives import pause
-from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, Variable, function
+from headrace.codegen.tile import (
+    CACHE_LINE,
+    I32,
+    I64,
+    PTR,
+    Emitter,
+    Locality,
+    Value,
+    Variable,
+    function,
+)
 
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}
@@ -23,7 +33,8 @@ _ALL = 0x7FFFFFFF
 #: Weights asked for while waiting, at most: a part of the second-level cache.
 PREFETCH_BYTES = 384 * 1024
 
-_LINES_A_SPIN = 4
+#: Weights asked for between two looks at a counter.
+_BYTES_A_LOOK = 4 * CACHE_LINE
 
 
 def _futex(e: Emitter, place: Value, operation: int, value: Value) -> None:
@@ -140,9 +151,8 @@ def _prefetch_some(e: Emitter, frame: Frame, start: Value) -> None:
     position = frame.get("prefetched")
     early = _address(e, position) < _address(e, start)
     position = e.select(early, start, position)
-    for line in range(_LINES_A_SPIN):
-        e.prefetch(e.offset(position, 64 * line))
-    frame.set("prefetched", e.offset(position, 64 * _LINES_A_SPIN))
+    e.prefetch_lines(position, _BYTES_A_LOOK, Locality.SECOND_LEVEL)
+    frame.set("prefetched", e.offset(position, _BYTES_A_LOOK))
 
 
 def signal(e: Emitter, frame: Frame) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from headrace.codegen.tile.emitter import Emitter, function
 from headrace.codegen.tile.types import (
+    CACHE_LINE,
     F16,
     F32,
     F64,
@@ -20,11 +21,13 @@ from headrace.codegen.tile.types import (
     LANES,
     PTR,
     VOID,
+    Locality,
     vector,
 )
 from headrace.codegen.tile.value import Value, Variable
 
 __all__ = [
+    "CACHE_LINE",
     "F16",
     "F32",
     "F64",
@@ -37,6 +40,7 @@ __all__ = [
     "PTR",
     "VOID",
     "Emitter",
+    "Locality",
     "Value",
     "Variable",
     "function",

@@ -19,9 +19,6 @@ class Arithmetic(Core):
     def both(self, left: Value, right: Value) -> Value:
         return Value(self, self.builder.and_(left.raw, right.raw))
 
-    def either(self, left: Value, right: Value) -> Value:
-        return Value(self, self.builder.or_(left.raw, right.raw))
-
     def _same(self, name: str, *arguments: Value) -> Value:
         type = arguments[0].type
         return self.intrinsic(f"llvm.{name}.{mangle(type)}", type, *arguments)

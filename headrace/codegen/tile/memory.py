@@ -8,7 +8,17 @@ from llvmlite import ir
 from llvmlite.ir.instructions import StoreAtomicInstr
 
 from headrace.codegen.tile.core import Core
-from headrace.codegen.tile.types import I8, I64, PTR, VOID, element_of, mangle, size_of
+from headrace.codegen.tile.types import (
+    CACHE_LINE,
+    I8,
+    I64,
+    PTR,
+    VOID,
+    Locality,
+    element_of,
+    mangle,
+    size_of,
+)
 from headrace.codegen.tile.value import Raw, Value
 
 
@@ -58,10 +68,15 @@ class Memory(Core):
         """Sequentially consistent fetch-and-add; the old value."""
         return Value(self, self.builder.atomic_rmw("add", pointer.raw, value.raw, "seq_cst"))
 
-    def prefetch(self, pointer: Value, locality: int = 2) -> None:
-        """Ask for the cache line at `pointer` (3: nearest cache, 2: second level, 0: once)."""
+    def prefetch(self, pointer: Value, locality: Locality) -> None:
+        """Ask for the cache line at `pointer`."""
         arguments = (pointer, self.i32(0), self.i32(locality), self.i32(1))
         self.intrinsic("llvm.prefetch.p0", VOID, *arguments)
+
+    def prefetch_lines(self, pointer: Value, bytes: int, locality: Locality) -> None:
+        """Ask for the cache lines of `bytes` from `pointer` on, one instruction each."""
+        for line in range(0, bytes, CACHE_LINE):
+            self.prefetch(self.offset(pointer, line), locality)
 
     # memory of the code itself
 

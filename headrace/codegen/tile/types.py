@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from llvmlite import ir
 
 #: Lanes of a vector register in the tile language, on every target.
 LANES = 16
+
+#: Bytes of a cache line, on every target.
+CACHE_LINE = 64
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
@@ -57,3 +62,11 @@ def mangle(type: ir.Type) -> str:
     """The type's part of the name of an LLVM intrinsic."""
     prefix = f"v{type.count}" if isinstance(type, ir.VectorType) else ""
     return prefix + _NAMES[element_of(type)]
+
+
+class Locality(IntEnum):
+    """Where prefetched data should go; the numbers are LLVM's."""
+
+    ONCE = 0
+    SECOND_LEVEL = 2
+    NEAREST = 3
