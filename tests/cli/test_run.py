@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -226,6 +225,18 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.leader, text.encode())
 
+    def interrupt(self, until: str) -> None:
+        """Press Ctrl-C, again each second, until `until` appears.
+
+        Python's readline misses a signal between its prompt and its sleep; nothing may follow a
+        missed one, so a person presses again.
+        """
+        for _ in range(20):
+            self.process.send_signal(signal.SIGINT)
+            if select.select([self.leader], [], [], 1)[0]:
+                break
+        self.expect(until)
+
     def close(self) -> int:
         status = self.process.wait(timeout=20)
         os.close(self.leader)
@@ -247,9 +258,7 @@ def test_a_terminal_becomes_a_chat(tiny: str, answer: str) -> None:
     terminal.type("Hello\n")
     assert terminal.expect_answer() == first != second
     terminal.expect("> ")
-    time.sleep(0.3)  # Python's readline misses a signal between its prompt and its sleep
-    terminal.process.send_signal(signal.SIGINT)
-    terminal.expect("> ")
+    terminal.interrupt(until="> ")
     terminal.type("\x04")
     assert terminal.close() == 0
 
@@ -258,10 +267,10 @@ def test_ctrl_c_returns_to_the_chat(tiny: str) -> None:
     terminal = Terminal("run", tiny, "--max-tokens", str(CONTEXT), "--threads", "2")
     terminal.expect("> ")
     terminal.type("Hello\n")
-    terminal.expect("Hello\r\n")  # the line was taken: the answer may have begun or not
-    time.sleep(0.05)  # Python's readline misses a signal while it gives the terminal back
+    terminal.expect("Hello\r\n")
+    assert select.select([terminal.leader], [], [], 20)[0]  # the answer has begun
     terminal.process.send_signal(signal.SIGINT)
-    terminal.expect("> ")
+    terminal.expect("\r\n> ")
     terminal.type("/bye\n")
     assert terminal.close() == 0
 
