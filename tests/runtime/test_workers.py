@@ -19,8 +19,8 @@ WARM = Sampling(temperature=1.0, seed=7)
 
 
 def threads() -> int:
-    """Threads of this process, as the system counts them."""
-    return len(os.listdir("/proc/self/task"))
+    """The workers of this process; libraries' threads come and go as they like."""
+    return sum(each.name.startswith("headrace-") for each in threading.enumerate())
 
 
 def test_idle_workers_use_no_processor() -> None:
@@ -46,8 +46,6 @@ def test_close_joins_the_threads() -> None:
     before = threads()
     program = built(CASE).open(context=128)
     assert threads() == before + 2
-    named = [each for each in threading.enumerate() if each.name.startswith("headrace-")]
-    assert len(named) == 2
     program.close()
     program.close()
     assert threads() == before
