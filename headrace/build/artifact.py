@@ -58,7 +58,7 @@ class About:
         """Raises ValueError, KeyError or TypeError for anything that `to_json` did not write."""
         fields: dict[str, Any] = json.loads(text)
         bindings: dict[str, Any] = fields["bindings"]
-        fields["bindings"] = {name: Binding(**each) for name, each in bindings.items()}
+        fields["bindings"] = {name: Binding.from_fields(each) for name, each in bindings.items()}
         for name in ("target", "stop_tokens"):
             fields[name] = tuple(fields[name])
         return About(**fields)

@@ -2,81 +2,170 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS
+from headrace.checkpoint.row_view import Indices, RowView, as_slice
 from headrace.checkpoint.tensors import Checkpoint, StoredTensor
 from headrace.errors import MalformedFileError, UnsupportedFormatError
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A checkpoint's tensor and what its writer did to it.
+    """A checkpoint's tensor and what is to be done to it: transpose, rows, add, flat, in order.
 
     Attributes:
         tensor: its name in the file.
-        unpermute_heads: heads whose rows llama.cpp's converter interleaved for its rotary
-            layout; undone by a gather of whole rows, so quantised blocks stay as they are.
-        add: a constant to add (Gemma files hold 1 + w where the module wants w: -1.0).
+        rows: the rows wanted, one view after the other; of a 1-D tensor, its elements. Whole
+            rows move, so quantised blocks stay as they are.
+        add: a constant to add (Gemma's GGUF files hold 1 + w where the module wants w: -1.0).
+        transpose: the file holds `[columns, rows]` (GPT-2's Conv1D).
+        flat: a tensor of several dimensions is wanted as one (a norm per head).
     """
 
     tensor: str
-    unpermute_heads: int | None = None
+    rows: tuple[RowView, ...] = ()
     add: float = 0.0
+    transpose: bool = False
+    flat: bool = False
+
+    @staticmethod
+    def from_fields(fields: Mapping[str, Any]) -> Binding:
+        """What `dataclasses.asdict` made a dictionary of, be it through JSON."""
+        rest = dict(fields)
+        views = rest.pop("rows")
+        rows = (RowView(each["start"], tuple((n, s) for n, s in each["dims"])) for each in views)
+        return Binding(rows=tuple(rows), **rest)
+
+    def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is bound, from the stored tensor's."""
+        shape = stored[::-1] if self.transpose else stored
+        if self.rows:
+            shape = (self.rows[-1].count, *shape[1:])
+        return (int(np.prod(shape)),) if self.flat else shape
+
+    def then(self, view: Binding) -> Binding:
+        """This binding of a parameter, and then `view` of that parameter (its name is ignored).
+
+        Raises:
+            UnsupportedFormatError: the parameter's rows are views of the file's, and the view
+                transposes them.
+        """
+        if view.transpose and (self.rows or self.flat):
+            raise UnsupportedFormatError(
+                f"'{self.tensor}' is stored with its rows in another order, "
+                f"and the model uses it transposed"
+            )
+        return replace(
+            self,
+            rows=self.rows + view.rows,
+            add=self.add + view.add,
+            transpose=self.transpose != view.transpose,
+            flat=self.flat or view.flat,
+        )
+
+
+def unpermuted(rows: int, heads: int) -> RowView:
+    """Undoes llama.cpp's rotary layout: (heads, hd/2, 2) in the file → (heads, 2, hd/2).
+
+    Raises:
+        MalformedFileError: the rows do not divide into heads of an even size.
+    """
+    if heads < 1 or rows % (2 * heads):
+        raise MalformedFileError(f"{rows} rows are not {heads} heads of an even size")
+    head = rows // heads
+    return RowView(0, ((heads, head), (2, 1), (head // 2, 2)))
 
 
 def bind(checkpoint: Checkpoint, binding: Binding) -> StoredTensor:
     """The tensor as the PyTorch module means it.
 
     Raises:
-        MalformedFileError: the tensor is missing or its rows do not divide into the heads.
-        UnsupportedFormatError: a constant is to be added to a block format.
+        MalformedFileError: the tensor is missing or has fewer rows than are wanted.
+        UnsupportedFormatError: a constant is to be added to a block format, or such a tensor is
+            to be transposed or taken apart in its rows.
     """
     stored = checkpoint.tensor(binding.tensor)
-    if binding.unpermute_heads is not None:
-        stored = _unpermute(checkpoint, stored, binding.unpermute_heads)
+    where = str(checkpoint.path)
+    if binding.transpose:
+        stored = _transposed(stored, binding.rows, where)
+    elif binding.rows:
+        stored = _rows(stored, binding.rows, where)
     if binding.add:
-        stored = _add(checkpoint, stored, binding.add)
+        stored = _add(stored, binding.add, where)
+    if binding.flat:
+        stored = _flat(stored, where)
     return stored
 
 
-def _unpermute(checkpoint: Checkpoint, stored: StoredTensor, heads: int) -> StoredTensor:
-    bias = len(stored.shape) == 1
-    rows = _elements(stored) if bias else stored.raw
-    if heads < 1 or len(rows) % (2 * heads):
+def _elements(stored: StoredTensor, why: str, where: str) -> NDArray[np.uint8]:
+    """The bytes as `[*shape, bytes of an element]`."""
+    if stored.format.block != 1:
+        raise UnsupportedFormatError(
+            f"tensor '{stored.name}' is stored as {stored.format.name} and {why}; "
+            "only f32, f16 and bf16 can be",
+            where=where,
+        )
+    return stored.raw.reshape(*stored.shape, stored.format.block_bytes)
+
+
+def _transposed(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> StoredTensor:
+    if len(stored.shape) != 2:
         raise MalformedFileError(
-            f"tensor '{stored.name}' has {len(rows)} rows, not {heads} heads of an even size",
-            where=str(checkpoint.path),
+            f"tensor '{stored.name}' has the shape {list(stored.shape)} and is to be transposed",
+            where=where,
         )
-    gathered = rows[_halves_from_pairs(len(rows), heads)]
-    raw = gathered.reshape(stored.raw.shape)
-    return StoredTensor(stored.name, stored.format, stored.shape, raw)
+    elements = _elements(stored, "is to be transposed", where)
+    if views:
+        elements = elements[:, _selected(stored.name, views, stored.shape[1], where)]
+    columns, rows, size = elements.shape
+    raw = np.ascontiguousarray(elements.swapaxes(0, 1)).reshape(rows, columns * size)
+    return StoredTensor(stored.name, stored.format, (rows, columns), raw)
 
 
-def _elements(stored: StoredTensor) -> NDArray[np.uint8]:
-    if stored.format.block != 1:
-        raise UnsupportedFormatError(
-            f"the bias '{stored.name}' is stored in blocks ({stored.format.name}) "
-            "and its rotary order cannot be undone"
+def _rows(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> StoredTensor:
+    is_vector = len(stored.shape) == 1
+    raw = _elements(stored, "is to be taken apart", where) if is_vector else stored.raw
+    if len(stored.shape) > 2:
+        raise MalformedFileError(
+            f"tensor '{stored.name}' has the shape {list(stored.shape)}, and rows of it are wanted",
+            where=where,
         )
-    return stored.raw.reshape(stored.cols, stored.format.block_bytes)
+    chosen = raw[_selected(stored.name, views, len(raw), where)]
+    shape = (len(chosen), *stored.shape[1:])
+    raw = chosen.reshape(1, -1) if is_vector else chosen
+    return StoredTensor(stored.name, stored.format, shape, raw)
 
 
-def _halves_from_pairs(rows: int, heads: int) -> NDArray[np.intp]:
-    """Source row of each row: (heads, hd/2, 2) in the file → (heads, 2, hd/2) in the module."""
-    return np.arange(rows).reshape(heads, -1, 2).swapaxes(1, 2).reshape(rows)
+def _selected(
+    name: str, views: tuple[RowView, ...], rows: int, where: str
+) -> slice | NDArray[np.intp]:
+    chosen: Indices = np.arange(rows)
+    for view in views:
+        wanted = view.indices()
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(chosen)):
+            raise MalformedFileError(
+                f"tensor '{name}' has {rows} rows, and the rows {view.text} of "
+                f"{len(chosen)} are wanted",
+                where=where,
+            )
+        chosen = chosen[wanted]
+    return as_slice(chosen)
 
 
-def _add(checkpoint: Checkpoint, stored: StoredTensor, constant: float) -> StoredTensor:
-    if stored.format.block != 1:
-        raise UnsupportedFormatError(
-            f"tensor '{stored.name}' is stored as {stored.format.name}; "
-            f"{constant:+g} can only be added to f32, f16 and bf16",
-            where=str(checkpoint.path),
-        )
+def _add(stored: StoredTensor, constant: float, where: str) -> StoredTensor:
+    _elements(stored, f"{constant:+g} is to be added", where)
     values = stored.dequantise() + np.float32(constant)
     raw = FORMATS["f32"].quantise(values.reshape(len(stored.raw), -1))
     return StoredTensor(stored.name, FORMATS["f32"], stored.shape, raw)
+
+
+def _flat(stored: StoredTensor, where: str) -> StoredTensor:
+    elements = _elements(stored, "is wanted in one dimension", where)
+    size = int(np.prod(stored.shape))
+    return StoredTensor(stored.name, stored.format, (size,), elements.reshape(1, -1))

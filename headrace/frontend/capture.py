@@ -15,9 +15,10 @@ from headrace.checkpoint.binding import Binding
 from headrace.checkpoint.source import Source
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import UnsupportedModelError
-from headrace.frontend.bindings import directory_bindings, gguf_bindings, scale_rotary
+from headrace.frontend.bindings import directory_bindings
 from headrace.frontend.directory_config import directory_config, directory_stop_tokens
 from headrace.frontend.export import export_step
+from headrace.frontend.gguf_bindings import gguf_bindings, scale_rotary
 from headrace.frontend.gguf_config import gguf_config, gguf_stop_tokens
 from headrace.frontend.hooks import captured_attention
 from headrace.frontend.instantiate import buffer_values, instantiate
