@@ -129,17 +129,24 @@ def _transposed(stored: StoredTensor, views: tuple[RowView, ...], where: str) ->
 
 
 def _rows(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> StoredTensor:
-    is_vector = len(stored.shape) == 1
-    raw = _elements(stored, "is to be taken apart", where) if is_vector else stored.raw
-    if len(stored.shape) > 2:
+    if len(stored.shape) not in (1, 2):
         raise MalformedFileError(
             f"tensor '{stored.name}' has the shape {list(stored.shape)}, and rows of it are wanted",
             where=where,
         )
-    chosen = raw[_selected(stored.name, views, len(raw), where)]
-    shape = (len(chosen), *stored.shape[1:])
-    raw = chosen.reshape(1, -1) if is_vector else chosen
-    return StoredTensor(stored.name, stored.format, shape, raw)
+    total, *cols = stored.shape
+    chosen = _selected(stored.name, views, total, where)
+    if not cols:
+        raw = _elements(stored, "is to be taken apart", where)[chosen]
+        return StoredTensor(stored.name, stored.format, (len(raw),), raw.reshape(1, -1))
+    if isinstance(chosen, slice) and not callable(stored.source):
+        raw = stored.rows(chosen)
+        return StoredTensor(stored.name, stored.format, (len(raw), *cols), raw)
+    indices = np.arange(total)[chosen]
+    shape = (len(indices), *cols)
+    return StoredTensor(
+        stored.name, stored.format, shape, lambda wanted: stored.rows(indices[wanted])
+    )
 
 
 def _selected(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -13,21 +14,27 @@ from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import StorageFormat
 
+Bytes = NDArray[np.uint8]
+#: Which rows of a tensor are wanted.
+Wanted = slice | NDArray[np.intp]
+#: Makes the bytes of rows when they are asked for.
+RowMaker = Callable[[Wanted], Bytes]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class StoredTensor:
     """A tensor's bytes, undecoded.
 
     Attributes:
         shape: logical, in PyTorch's order (rows first); the last axis is the one in blocks.
-        raw: [rows, row_bytes], rows the product of all axes but the last; a read-only view of
-            the mapped file wherever the bytes are as stored.
+        source: [rows, row_bytes], rows the product of all axes but the last: a read-only view of
+            the mapped file wherever the bytes are as stored, else what makes rows on demand.
     """
 
     name: str
     format: StorageFormat
     shape: tuple[int, ...]
-    raw: NDArray[np.uint8]
+    source: Bytes | RowMaker
 
     @property
     def cols(self) -> int:
@@ -35,8 +42,21 @@ class StoredTensor:
         return self.shape[-1] if self.shape else 1
 
     @property
+    def row_count(self) -> int:
+        return prod(self.shape[:-1])
+
+    @property
     def nbytes(self) -> int:
-        return self.raw.nbytes
+        return self.row_count * self.format.row_bytes(self.cols)
+
+    @cached_property
+    def raw(self) -> Bytes:
+        """All rows, [rows, row_bytes]."""
+        return self.rows(slice(None))
+
+    def rows(self, wanted: Wanted) -> Bytes:
+        """Some rows, [wanted, row_bytes]; only these are made where rows are made on demand."""
+        return self.source(wanted) if callable(self.source) else self.source[wanted]
 
     def dequantise(self) -> NDArray[np.float32]:
         """Exact float32 values in `shape`; f32 is a view of the file, not a copy."""
