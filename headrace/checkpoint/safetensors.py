@@ -7,9 +7,10 @@ import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import map_file
@@ -19,6 +20,18 @@ from headrace.errors import MalformedFileError, SourceError, UnsupportedFormatEr
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 FORMAT_OF_DTYPE = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
+#: NumPy's types of elements; small floats that it lacks as their bits.
+NUMPY_OF_DTYPE = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "F8_E4M3": "u1",
+    "F8_E8M0": "u1",
+    "U8": "u1",
+    "I8": "i1",
+    "I32": "<i4",
+    "I64": "<i8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +61,15 @@ class Shard:
                 where=str(self.path),
                 hint=f"take a checkpoint stored as one of {', '.join(FORMAT_OF_DTYPE)}",
             )
-        data = np.frombuffer(self.data, np.uint8, entry.end - entry.start, entry.start)
-        return stored_tensor(name, FORMATS[format_name], entry.shape, data)
+        return stored_tensor(name, FORMATS[format_name], entry.shape, self._bytes(entry))
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The elements of a tensor, in its shape; see `NUMPY_OF_DTYPE`."""
+        entry = self.entries[name]
+        return self._bytes(entry).view(NUMPY_OF_DTYPE[entry.dtype]).reshape(entry.shape)
+
+    def _bytes(self, entry: Entry) -> NDArray[np.uint8]:
+        return np.frombuffer(self.data, np.uint8, entry.end - entry.start, entry.start)
 
 
 class SafetensorsCheckpoint:
@@ -72,10 +92,22 @@ class SafetensorsCheckpoint:
         return list(self._shard_of)
 
     def tensor(self, name: str) -> StoredTensor:
+        return self._shard(name).tensor(name)
+
+    def entry(self, name: str) -> Entry | None:
+        """Type, shape and place of a tensor, or None if there is none of that name."""
+        shard = self._shard_of.get(name)
+        return None if shard is None else shard.entries[name]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The elements of a tensor of any type in `NUMPY_OF_DTYPE`, a view of the mapped file."""
+        return self._shard(name).array(name)
+
+    def _shard(self, name: str) -> Shard:
         shard = self._shard_of.get(name)
         if shard is None:
             raise MalformedFileError(f"the checkpoint has no tensor '{name}'", where=str(self.path))
-        return shard.tensor(name)
+        return shard
 
 
 def open_safetensors(directory: Path) -> SafetensorsCheckpoint:
