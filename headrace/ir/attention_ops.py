@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -15,6 +16,7 @@ from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     opt_prop_def,
     prop_def,
     result_def,
@@ -26,15 +28,21 @@ from xdsl.traits import (
 
 from headrace.ir.checks import require, require_entries, require_format, require_one
 from headrace.ir.literals import IntsAttr, RealsAttr
-from headrace.ir.shapes import features_of, tokens_of
-from headrace.ir.types import CacheType
+from headrace.ir.shapes import features_of, tokens_of, weight_shape
+from headrace.ir.types import CacheType, WeightType
+
+#: Which features a rotation pairs.
+RopeStyle = Literal["halves", "pairs"]
 
 
 @irdl_op_definition
 class RopeOp(IRDLOperation):
-    """Rotary position embedding on `[T, heads, head]`, pairs (i, i + head/2).
+    """Rotary position embedding on `[T, heads, head]`.
 
-    `tables` names one `frequencies` for every trip, or one a trip. Source: Su et al. 2021.
+    `tables` names one `frequencies` for every trip, or one a trip. A table of n frequencies
+    rotates the first 2n features of each head, the others pass unchanged. `style` says which make
+    a pair: "halves" (i, i + n), or "pairs" (2i, 2i + 1). Sources: Su et al. 2021; GPT-NeoX and
+    GPT-J for the styles.
     """
 
     name = "step.rope"
@@ -42,18 +50,29 @@ class RopeOp(IRDLOperation):
     input = operand_def(TensorType)
     positions = operand_def(TensorType)
     tables = prop_def(ArrayAttr[SymbolRefAttr])
+    style = prop_def(StringAttr, default_value=StringAttr("halves"))
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
     assembly_format = (
-        "$input `,` $positions `tables` $tables attr-dict"
+        "$input `,` $positions `tables` $tables (`style` $style^)? attr-dict"
         " `:` type($input) `,` type($positions) `->` type($result)"
     )
 
-    def __init__(self, input: SSAValue, positions: SSAValue, tables: Sequence[str]) -> None:
+    def __init__(
+        self,
+        input: SSAValue,
+        positions: SSAValue,
+        tables: Sequence[str],
+        *,
+        style: RopeStyle = "halves",
+    ) -> None:
         super().__init__(
             operands=[input, positions],
-            properties={"tables": ArrayAttr([SymbolRefAttr(table) for table in tables])},
+            properties={
+                "tables": ArrayAttr([SymbolRefAttr(table) for table in tables]),
+                "style": StringAttr(style),
+            },
             result_types=[input.type],
         )
 
@@ -61,13 +80,10 @@ class RopeOp(IRDLOperation):
         return tuple(table.root_reference.data for table in self.tables)
 
     def verify_(self) -> None:
-        features = features_of(self.input)
         require_entries("rope: tables", len(self.tables))
+        require_format("rope: style", self.style, ("halves", "pairs"))
         require(self.input.type == self.result.type, "rope: input and result have one type")
-        require(
-            len(features) == 2 and features[1] % 2 == 0,
-            "rope: the input is [T, heads, head] with an even head dimension",
-        )
+        require(len(features_of(self.input)) == 2, "rope: the input is [T, heads, head]")
 
 
 @irdl_op_definition
@@ -126,6 +142,10 @@ class AttentionOp(IRDLOperation):
     `position[t] - window < p <= position[t]` (window 0: no lower limit). Query head h uses KV
     head `h * kv_heads // heads`. `windows` has one entry for every trip, or one a trip.
     The result is `[T, heads, value head]`.
+
+    The score of an entry is `s = scale * q.k`; with a `softcap` c > 0 then `c * tanh(s / c)`; with
+    `slopes`, one a query head, plus `slopes[h] * (p - position[t])` (ALiBi: Press et al. 2021).
+    `sinks` is a weight `[heads]` of one more logit a head, that has no value.
     """
 
     name = "step.attention"
@@ -134,13 +154,17 @@ class AttentionOp(IRDLOperation):
     cache = operand_def(CacheType)
     positions = operand_def(TensorType)
     sequences = operand_def(TensorType)
+    sinks = opt_operand_def(WeightType)
     scale = prop_def(RealsAttr)
     windows = prop_def(IntsAttr)
+    softcap = prop_def(RealsAttr, default_value=RealsAttr((0.0,)))
+    slopes = prop_def(RealsAttr, default_value=RealsAttr(()))
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
     assembly_format = (
         "$query `,` $cache `,` $positions `,` $sequences `scale` $scale `windows` $windows"
+        " (`softcap` $softcap^)? (`slopes` $slopes^)? (`sinks` $sinks^ `:` type($sinks))?"
         " attr-dict `:` type($query) `,` type($cache) `,` type($positions) `,` type($sequences)"
         " `->` type($result)"
     )
@@ -154,10 +178,19 @@ class AttentionOp(IRDLOperation):
         scale: float,
         windows: Sequence[int],
         value_head: int,
+        *,
+        softcap: float = 0.0,
+        slopes: Sequence[float] = (),
+        sinks: SSAValue | None = None,
     ) -> None:
         super().__init__(
-            operands=[query, cache, positions, sequences],
-            properties={"scale": RealsAttr.of([scale]), "windows": IntsAttr.of(windows)},
+            operands=[query, cache, positions, sequences, [] if sinks is None else [sinks]],
+            properties={
+                "scale": RealsAttr.of([scale]),
+                "windows": IntsAttr.of(windows),
+                "softcap": RealsAttr.of([softcap]),
+                "slopes": RealsAttr.of(slopes),
+            },
             result_types=[tokens_of(features_of(query)[0], value_head)],
         )
 
@@ -168,4 +201,10 @@ class AttentionOp(IRDLOperation):
             "attention: query and result are [T, heads, head]",
         )
         require_entries("attention: windows", len(self.windows.data))
-        require_one("attention: scale", self.scale)
+        require_one("attention: scale and softcap", self.scale, self.softcap)
+        require(self.softcap.only >= 0, "attention: the softcap is positive, or 0 for none")
+        require(
+            len(self.slopes.data) in (0, query[0])
+            and (self.sinks is None or weight_shape(self.sinks) == query[:1]),
+            f"attention: slopes and sinks have one entry a query head, {query[0]}",
+        )

@@ -60,7 +60,10 @@ class RealsAttr(Data[tuple[float, ...]]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> tuple[float, ...]:
         with parser.in_angle_brackets():
-            values = [float(parser.parse_number())]
+            first = parser.parse_optional_number()
+            if first is None:
+                return ()
+            values = [float(first)]
             while parser.parse_optional_punctuation(","):
                 values.append(float(parser.parse_number()))
             return tuple(values)

@@ -21,7 +21,6 @@ from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
     opt_prop_def,
-    prop_def,
     region_def,
     result_def,
     traits_def,
@@ -32,31 +31,32 @@ from xdsl.traits import (
 )
 
 from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
-from headrace.ir.checks import require, require_format, require_one
-from headrace.ir.literals import RealsAttr
+from headrace.ir.checks import require, require_format
+from headrace.ir.norm_op import NormOp
 from headrace.ir.program_ops import FrequenciesOp, ProgramOp, ReturnOp, WeightOp, YieldOp
 from headrace.ir.scalars import SCALAR_OPS
-from headrace.ir.shapes import features_of, ids_type, matrix_shape, tokens_of, weight_shape
+from headrace.ir.shapes import features_of, ids_type, matrix_shape, product, tokens_of, weight_shape
 from headrace.ir.types import WeightType
 
 
 @irdl_op_definition
 class EmbeddingOp(IRDLOperation):
-    """Row `tokens[t]` of the table: `[T] x [vocabulary, features] -> [T, features]`."""
+    """Row `ids[t]` of the table: `[T] x [entries, features] -> [T, features]`.
+
+    The ids are the program's tokens, or its positions (learned positions).
+    """
 
     name = "step.embedding"
 
-    tokens = operand_def(TensorType)
+    ids = operand_def(TensorType)
     table = operand_def(WeightType)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
-    assembly_format = (
-        "$tokens `,` $table attr-dict `:` type($tokens) `,` type($table) `->` type($result)"
-    )
+    assembly_format = "$ids `,` $table attr-dict `:` type($ids) `,` type($table) `->` type($result)"
 
-    def __init__(self, tokens: SSAValue, table: SSAValue) -> None:
-        super().__init__(operands=[tokens, table], result_types=[tokens_of(matrix_shape(table)[1])])
+    def __init__(self, ids: SSAValue, table: SSAValue) -> None:
+        super().__init__(operands=[ids, table], result_types=[tokens_of(matrix_shape(table)[1])])
 
     def verify_(self) -> None:
         require(
@@ -105,47 +105,6 @@ class LinearOp(IRDLOperation):
 
 
 @irdl_op_definition
-class NormOp(IRDLOperation):
-    """Root-mean-square norm over the last dimension.
-
-    `y = x / sqrt(mean(x^2) + epsilon) * (weight + offset)`. Source: Zhang and Sennrich 2019;
-    offset is 1 in models that store the weight's difference from one.
-    """
-
-    name = "step.norm"
-
-    input = operand_def(TensorType)
-    weight = operand_def(WeightType)
-    epsilon = prop_def(RealsAttr)
-    offset = prop_def(RealsAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-    assembly_format = (
-        "$input `,` $weight `epsilon` $epsilon `offset` $offset attr-dict"
-        " `:` type($input) `,` type($weight)"
-        " `->` type($result)"
-    )
-
-    def __init__(
-        self, input: SSAValue, weight: SSAValue, epsilon: float, offset: float = 0.0
-    ) -> None:
-        super().__init__(
-            operands=[input, weight],
-            properties={"epsilon": RealsAttr.of([epsilon]), "offset": RealsAttr.of([offset])},
-            result_types=[input.type],
-        )
-
-    def verify_(self) -> None:
-        require(self.input.type == self.result.type, "norm: input and result have one type")
-        require_one("norm: epsilon and offset", self.epsilon, self.offset)
-        require(
-            features_of(self.input)[-1:] == weight_shape(self.weight),
-            "norm: the weight has one entry a normalised feature",
-        )
-
-
-@irdl_op_definition
 class ReshapeOp(IRDLOperation):
     """Another view of each token's features: `[T, 576] <-> [T, 9, 64]`."""
 
@@ -162,16 +121,9 @@ class ReshapeOp(IRDLOperation):
 
     def verify_(self) -> None:
         require(
-            _product(features_of(self.input)) == _product(features_of(self.result)),
+            product(features_of(self.input)) == product(features_of(self.result)),
             "reshape: the number of features must not change",
         )
-
-
-def _product(dims: Sequence[int]) -> int:
-    result = 1
-    for dim in dims:
-        result *= dim
-    return result
 
 
 @irdl_op_definition

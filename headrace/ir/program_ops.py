@@ -35,33 +35,80 @@ from headrace.ir.types import WeightType
 
 @irdl_op_definition
 class FrequenciesOp(IRDLOperation):
-    """A rotary table: angle[i] = position * values[i] radians, cosines and sines times `scale`."""
+    """A rotary table: angle[i] = position * values[i] radians, cosines and sines times `scale`.
+
+    With `beyond`, a program that is loaded for a context of more than `beyond` positions takes
+    `long_values` and `long_scale` instead, at every position. Source: LongRoPE, Ding et al. 2024.
+    """
 
     name = "step.frequencies"
 
     sym_name = prop_def(SymbolNameConstraint())
     values = prop_def(RealsAttr)
     scale = prop_def(RealsAttr)
+    beyond = opt_prop_def(IntsAttr)
+    long_values = opt_prop_def(RealsAttr)
+    long_scale = opt_prop_def(RealsAttr)
 
     traits = traits_def(SymbolOpInterface())
-    assembly_format = "$sym_name $values `scale` $scale attr-dict"
+    assembly_format = (
+        "$sym_name $values `scale` $scale"
+        " (`beyond` $beyond^ `values` $long_values `scale` $long_scale)? attr-dict"
+    )
 
-    def __init__(self, sym_name: str, values: Sequence[float], scale: float = 1.0) -> None:
-        super().__init__(
-            properties={
-                "sym_name": StringAttr(sym_name),
-                "values": RealsAttr.of(values),
-                "scale": RealsAttr.of([scale]),
-            }
-        )
+    def __init__(
+        self,
+        sym_name: str,
+        values: Sequence[float],
+        scale: float = 1.0,
+        *,
+        beyond: int | None = None,
+        long_values: Sequence[float] | None = None,
+        long_scale: float | None = None,
+    ) -> None:
+        properties: dict[str, Attribute] = {
+            "sym_name": StringAttr(sym_name),
+            "values": RealsAttr.of(values),
+            "scale": RealsAttr.of([scale]),
+        }
+        if beyond is not None:
+            properties["beyond"] = IntsAttr.of([beyond])
+        if long_values is not None:
+            properties["long_values"] = RealsAttr.of(long_values)
+        if long_scale is not None:
+            properties["long_scale"] = RealsAttr.of([long_scale])
+        super().__init__(properties=properties)
+
+    def at_context(self, context: int) -> tuple[tuple[float, ...], float]:
+        """Frequencies and scale of a program that is loaded for `context` positions."""
+        if self.beyond is None or context <= self.beyond.data[0]:
+            return self.values.data, self.scale.only
+        assert self.long_values is not None
+        assert self.long_scale is not None
+        return self.long_values.data, self.long_scale.only
 
     def verify_(self) -> None:
         require_one("frequencies: scale", self.scale)
+        long = (self.beyond, self.long_values, self.long_scale)
+        require(
+            all(each is None for each in long) or all(each is not None for each in long),
+            "frequencies: beyond, long values and long scale belong together",
+        )
+        if self.beyond is None or self.long_values is None or self.long_scale is None:
+            return
+        require_one("frequencies: beyond and scale", self.beyond, self.long_scale)
+        require(
+            len(self.long_values.data) == len(self.values.data),
+            "frequencies: as many long values as values",
+        )
 
 
 @irdl_op_definition
 class WeightOp(IRDLOperation):
     """A constant of the model, by the name of its PyTorch parameter or buffer.
+
+    Where only some rows of the parameter are used, or its transpose, the name is derived from the
+    parameter's: `h.0.attn.c_attn.weight[0:768]`.
 
     With `layers`, `{}` in the name stands for the layer number of the enclosing loop's trip.
     """
@@ -201,5 +248,9 @@ class ProgramOp(IRDLOperation):
         for op in self.body.walk():
             for name in op.table_names() if isinstance(op, RopeOp) else ():
                 require(name in sizes, f"rope: there is no step.frequencies @{name}")
-                half = features_of(op.results[0])[-1] // 2
-                require(sizes[name] == half, f"rope: @{name} needs {half} frequencies")
+                head = features_of(op.results[0])[-1]
+                require(
+                    2 * sizes[name] <= head,
+                    f"rope: a head of {head} features has no room for"
+                    f" {sizes[name]} frequencies, @{name}",
+                )

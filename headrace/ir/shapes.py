@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import DYNAMIC_INDEX, ShapedType, TensorType, f32, i32
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
@@ -39,3 +41,11 @@ def matrix_shape(value: SSAValue) -> tuple[int, int]:
             return rows, columns
         case shape:
             raise VerifyException(f"expected a weight [rows, columns], got {list(shape)}")
+
+
+def product(dims: Sequence[int]) -> int:
+    """The number of entries of an array with these dimensions."""
+    result = 1
+    for dim in dims:
+        result *= dim
+    return result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headrace.ir.interpreter.arrays import Floats
+from headrace.ir.interpreter.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,48 @@ class Partial:
         return cls(packed[..., 0], packed[..., 1], packed[..., 2:])
 
 
-def attend(query: Floats, keys: Floats, values: Floats, scale: float) -> tuple[Floats, ...]:
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How some query heads score entries; see `AttentionOp`.
+
+    slopes, sinks: [heads]; no slopes are zeros, no sinks -inf.
+    """
+
+    scale: float
+    softcap: float
+    slopes: Floats
+    sinks: Floats
+
+    def of_heads(self, heads: slice) -> Scoring:
+        return replace(self, slopes=self.slopes[heads], sinks=self.sinks[heads])
+
+    def scores(self, products: Floats, distances: Ints) -> Floats:
+        """The scores from `q.k`, [heads, entries], and `p - position[t]`, [entries]."""
+        scores = products * np.float32(self.scale)
+        if self.softcap:
+            scores = np.float32(self.softcap) * np.tanh(scores / np.float32(self.softcap))
+        biased = scores + self.slopes[:, None] * distances.astype(np.float32)
+        return biased.astype(np.float32, copy=False)
+
+
+def attend(
+    query: Floats, keys: Floats, values: Floats, distances: Ints, scoring: Scoring
+) -> tuple[Floats, ...]:
     """One token's (largest, total, output) over at least one entry.
 
     query is [heads, head]; keys and values are [entries, kv heads, head] with heads a multiple
-    of kv heads: query head h uses KV head h * kv_heads // heads.
+    of kv heads: query head h uses KV head h * kv_heads // heads. `distances` is [entries], the
+    entry's position less the token's.
     """
-    kv_heads = keys.shape[1]
+    heads, kv_heads = len(query), keys.shape[1]
     grouped = query.reshape(kv_heads, -1, query.shape[-1])
-    scores = np.einsum("kgd,nkd->kgn", grouped, keys) * np.float32(scale)
-    largest = scores.max(axis=-1)
-    weights = np.exp(scores - largest[..., None])
-    output = np.einsum("kgn,nkd->kgd", weights, values)
-    heads = query.shape[0]
-    return largest.reshape(heads), weights.sum(axis=-1).reshape(heads), output.reshape(heads, -1)
+    products = np.einsum("kgd,nkd->kgn", grouped, keys).reshape(heads, -1)
+    scores = scoring.scores(products, distances)
+    largest = np.maximum(scores.max(axis=-1), scoring.sinks)
+    weights = np.exp(scores - largest[:, None])
+    total = weights.sum(axis=-1) + np.exp(scoring.sinks - largest)
+    output = np.einsum("kgn,nkd->kgd", weights.reshape(*grouped.shape[:2], -1), values)
+    return largest, total, output.reshape(heads, -1)
 
 
 def merge(partials: Sequence[Partial]) -> Floats:

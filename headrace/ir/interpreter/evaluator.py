@@ -68,8 +68,7 @@ class Evaluator:
             case LinearOp():
                 return self.linear(op)
             case NormOp():
-                x, weight = self.array(op.input), self.array(op.weight)
-                return arrays.norm(x, weight, op.epsilon.only, op.offset.only)
+                return self._norm(op)
             case ReshapeOp():
                 x = self.array(op.input)
                 return x.reshape(len(x), *features_of(op.result))
@@ -89,17 +88,33 @@ class Evaluator:
                 raise ProgramError(f"the interpreter does not know {op.name}", where=op.name)
 
     def _embedding(self, op: EmbeddingOp) -> Floats:
-        tokens, table = self.array(op.tokens), self.array(op.table)
-        if np.any((tokens < 0) | (tokens >= len(table))):
+        ids, table = self.array(op.ids), self.array(op.table)
+        if np.any((ids < 0) | (ids >= len(table))):
+            are_positions = op.ids is self.model.program.positions
             raise RequestError(
-                f"tokens must be below the vocabulary's {len(table)} entries", where="tokens"
+                f"the table has {len(table)} entries, from 0",
+                where="positions" if are_positions else "tokens",
             )
-        return table[tokens]
+        return table[ids]
+
+    def _optional(self, value: SSAValue | None) -> Floats | None:
+        return None if value is None else self.array(value)
+
+    def _norm(self, op: NormOp) -> Floats:
+        return arrays.norm(
+            self.array(op.input),
+            self._optional(op.weight),
+            self._optional(op.bias),
+            op.epsilon.only,
+            op.offset.only,
+            is_layer=op.is_layer,
+        )
 
     def _rope(self, op: RopeOp) -> Floats:
         x = self.array(op.input)
         table = self.model.table(per_trip(op.table_names(), self.trip), x.shape[-1])
-        return arrays.rope(x, self.array(op.positions), table.frequencies, table.scale)
+        positions = self.array(op.positions)
+        return arrays.rope(x, positions, table.frequencies, table.scale, op.style.data)
 
     def product_input(self, op: LinearOp) -> Floats:
         """A product's input, in the format in which it enters."""
@@ -162,6 +177,8 @@ class Evaluator:
         visible: Array,
         partial: attention.Partial,
         kv_heads: slice = slice(None),
+        *,
+        with_sinks: bool = True,
     ) -> None:
         """Put one token's attention to `visible` positions of some KV heads into `partial`."""
         entries = self.cache.of(self.layer_of(op), int(self.array(op.sequences)[token]))
@@ -172,10 +189,20 @@ class Evaluator:
         first, last, _ = kv_heads.indices(entries.keys.shape[1])
         heads = slice(first * group, last * group)
         keys, values = entries.keys[visible, kv_heads], entries.values[visible, kv_heads]
-        largest, total, output = attention.attend(query[heads], keys, values, op.scale.only)
+        distances = visible - int(self.array(op.positions)[token])
+        scoring = self._scoring(op, with_sinks).of_heads(heads)
+        largest, total, output = attention.attend(query[heads], keys, values, distances, scoring)
         partial.largest[token, heads] = largest
         partial.total[token, heads] = total
         partial.output[token, heads] = output
+
+    def _scoring(self, op: AttentionOp, with_sinks: bool) -> attention.Scoring:
+        heads = features_of(op.query)[0]
+        slopes = np.asarray(op.slopes.data or [0.0] * heads, np.float32)
+        sinks = self._optional(op.sinks) if with_sinks else None
+        if sinks is None:
+            sinks = np.full(heads, -np.inf, np.float32)
+        return attention.Scoring(op.scale.only, op.softcap.only, slopes, sinks)
 
 
 def bind_inputs(evaluator: Evaluator, step: StepInputs) -> None:

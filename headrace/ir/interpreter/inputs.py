@@ -51,7 +51,7 @@ class StepInputs:
             raise ContextLengthError(
                 f"position {int(self.positions.max())} is outside of the context",
                 where="positions",
-                hint=f"the program was made for {context} positions",
+                hint=f"the program is loaded for {context} positions",
             )
         places = set(zip(self.sequences.tolist(), self.positions.tolist(), strict=True))
         if len(places) != count:

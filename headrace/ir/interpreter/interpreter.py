@@ -33,6 +33,8 @@ class Interpreter:
         quantise_activations: also round what the program keeps in fewer bits than float32: the
             inputs of products with `activation "q8"`, and KV entries of `format "f16"`.
         seed: chooses the order of the simulated workers.
+        context: the number of positions for which the program is loaded, which chooses between
+            a table's frequencies and its long ones; as many as the program was made for, if None.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Interpreter:
         *,
         quantise_activations: bool = False,
         seed: int = 0,
+        context: int | None = None,
     ) -> None:
-        self._model = Model.of(module, weights)
+        self._model = Model.of(module, weights, context)
         self._cache = KVCache()
         self._quantise_activations = quantise_activations
         self._order = random.Random(seed)
@@ -66,8 +69,7 @@ class Interpreter:
             ProgramError: the program breaks a rule of the dialect; where it is mapped, also an
                 access across workers that no token edge orders.
         """
-        context = self._model.program.context_length
-        inputs = StepInputs.of(tokens, positions, sequences, outputs, context)
+        inputs = StepInputs.of(tokens, positions, sequences, outputs, self._model.context)
         return _logits_and_next(self._run(inputs))
 
     def _run(self, inputs: StepInputs) -> Sequence[Value]:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RotaryTable:
-    """frequencies: [head / 2] radians a position; scale multiplies cosines and sines."""
+    """frequencies: [n] radians a position; scale multiplies cosines and sines."""
 
     frequencies: Floats
     scale: float
@@ -26,23 +26,31 @@ class RotaryTable:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A module's program with the constants that its operators name."""
+    """A module's program with the constants that its operators name.
+
+    context: the number of positions for which the program is loaded.
+    """
 
     program: ProgramOp
+    context: int
     tables: dict[str, RotaryTable]
     weights: Callable[[str], Floats]
 
     @classmethod
-    def of(cls, module: ModuleOp, weights: Callable[[str], Floats]) -> Model:
+    def of(
+        cls, module: ModuleOp, weights: Callable[[str], Floats], context: int | None = None
+    ) -> Model:
+        """Without `context`, the program is loaded for as many positions as it was made for."""
         programs = [op for op in module.ops if isinstance(op, ProgramOp)]
         if len(programs) != 1:
             raise ProgramError(f"a module holds one program, this one {len(programs)}")
+        limit = programs[0].context_length if context is None else context
         tables = {
-            op.sym_name.data: RotaryTable(np.asarray(op.values.data, np.float32), op.scale.only)
+            op.sym_name.data: _table(op, limit)
             for op in module.ops
             if isinstance(op, FrequenciesOp)
         }
-        return cls(programs[0], tables, weights)
+        return cls(programs[0], limit, tables, weights)
 
     def weight(self, op: WeightOp, trip: int) -> Floats:
         """The weight of one trip; ProgramError where its shape is not the declared one."""
@@ -60,13 +68,18 @@ class Model:
         table = self.tables.get(name)
         if table is None:
             raise ProgramError(f"there is no step.frequencies @{name}", where="step.rope")
-        if 2 * len(table.frequencies) != head:
+        if 2 * len(table.frequencies) > head:
             raise ProgramError(
-                f"a head of {head} features needs {head // 2} frequencies,"
-                f" @{name} has {len(table.frequencies)}",
+                f"a head of {head} features has no room for {len(table.frequencies)}"
+                f" frequencies, @{name}",
                 where="step.rope",
             )
         return table
+
+
+def _table(op: FrequenciesOp, context: int) -> RotaryTable:
+    values, scale = op.at_context(context)
+    return RotaryTable(np.asarray(values, np.float32), scale)
 
 
 def per_trip(entries: tuple[T, ...], trip: int) -> T:

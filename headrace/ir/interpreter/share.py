@@ -77,7 +77,9 @@ class ShareEvaluator(Evaluator):
         is_shared = ownership.shard_of(stage).axis == "context"
         for token, visible, kv_heads in self._share(op) if is_shared else self._whole(op):
             self._read_entries(op, token, visible, kv_heads)
-            self.attend(op, token, visible, partial, kv_heads)
+            # One worker's part of the entries holds the sinks.
+            is_first = self.index == 0 or not is_shared or len(self.inputs.tokens) > 1
+            self.attend(op, token, visible, partial, kv_heads, with_sinks=is_first)
         return partial.packed() if is_shared else attention.merge([partial])
 
     def _whole(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:

@@ -38,12 +38,12 @@ step.program @main context <64> {
 
 // -----
 
-step.frequencies @short <1.0> scale <1.0>
+step.frequencies @long <1.0, 0.5, 0.25> scale <1.0>
 step.program @main context <64> {
 ^bb0(%a: tensor<?xi32>, %b: tensor<?xi32>, %c: tensor<?xi32>, %d: tensor<?xi32>):
   %x = "test.op"() : () -> tensor<?x2x4xf32>
-  %y = step.rope %x, %b tables [@short] : tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
+  %y = step.rope %x, %b tables [@long] : tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
   step.return
 }
 
-// CHECK: rope: @short needs 2 frequencies
+// CHECK: rope: a head of 4 features has no room for 3 frequencies, @long
