@@ -25,7 +25,24 @@ if TYPE_CHECKING:
 
 PREFIX = "random:"
 SEED = 0
-FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}  # LlamaFileType
+FILE_TYPES = {  # LlamaFileType; of the K formats the one that mixes least
+    "f32": 0,
+    "f16": 1,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q8_0": 7,
+    "q5_0": 8,
+    "q5_1": 9,
+    "q2_k": 10,
+    "q3_k": 11,
+    "q4_k": 14,
+    "q5_k": 16,
+    "q6_k": 18,
+    "iq4_nl": 25,
+    "iq4_xs": 30,
+    "bf16": 32,
+    "mxfp4": 38,
+}
 HEADER_ROOM = 64 << 20
 
 
@@ -59,7 +76,20 @@ def parse_random(text: str) -> RandomModel:
             f"'{text}' is not a random model: it is {PREFIX}SHAPE@FORMAT",
             hint=f"{guess}shapes: {', '.join(SHAPES)}; formats: {', '.join(FORMATS)}",
         )
-    return RandomModel(shape, FORMATS[format])
+    model = RandomModel(shape, FORMATS[format])
+    _require_whole_blocks(model)
+    return model
+
+
+def _require_whole_blocks(model: RandomModel) -> None:
+    """GGUF has no rows that end within a block."""
+    for each in plan(model.shape, model.format):
+        if each.shape[-1] % each.format.block:
+            raise SourceError(
+                f"{model.shape_name} has rows of {each.shape[-1]} values, which are no whole "
+                f"{each.format.name} blocks of {each.format.block}",
+                hint="take a larger shape, or a format with 32 values a block",
+            )
 
 
 def write_random(model: RandomModel, directory: Path, progress: Progress, seed: int = SEED) -> Path:

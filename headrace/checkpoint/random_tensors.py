@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS, StorageFormat
+from headrace.checkpoint.random_blocks import random_matrix
 from headrace.checkpoint.shapes import Llama3Scaling, Shape
 
 F32 = FORMATS["f32"]
-NIBBLE_DEVIATION = float(np.std(np.arange(16)))
-BYTE_DEVIATION = float(np.std(np.arange(-127, 128)))
-SCALE_SPREAD = (0.5, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,53 +77,6 @@ def generate(shape: Shape, planned: Planned, seed: int) -> NDArray[np.uint8]:
         near_one = 1 + 0.1 * random.standard_normal((1, planned.shape[0]), np.float32)
         return F32.quantise(near_one)
     return random_matrix(random, planned.format, *planned.shape)
-
-
-def random_matrix(
-    random: np.random.Generator, format: StorageFormat, rows: int, cols: int
-) -> NDArray[np.uint8]:
-    """[rows, row_bytes] of values of mean 0 and deviation about 1/√cols, without the values."""
-    deviation = cols**-0.5
-    if format.block == 1:
-        values = random.standard_normal((rows, cols), np.float32)
-        values *= np.float32(deviation)
-        return format.quantise(values)
-    made = np.empty((rows, cols // format.block, format.block_bytes), np.uint8)
-    fill = {"q4_0": _fill_q4_0, "q4_1": _fill_q4_1, "q8_0": _fill_q8_0}[format.name]
-    fill(random, made, deviation)
-    return made.reshape(rows, -1)
-
-
-def _fill_q4_0(random: np.random.Generator, made: NDArray[np.uint8], deviation: float) -> None:
-    # Codes run from -8 to 7: random signs of the scale keep the mean at 0.
-    scales = _scales(random, made.shape[:2], deviation / NIBBLE_DEVIATION)
-    scales *= random.choice(np.array([-1, 1], np.float32), made.shape[:2])
-    made[..., :2] = _half_bytes(scales)
-    made[..., 2:] = random.integers(0, 256, (*made.shape[:2], 16), np.uint8)
-
-
-def _fill_q4_1(random: np.random.Generator, made: NDArray[np.uint8], deviation: float) -> None:
-    scales = _scales(random, made.shape[:2], deviation / NIBBLE_DEVIATION)
-    made[..., :2] = _half_bytes(scales)
-    made[..., 2:4] = _half_bytes(scales * np.float32(-7.5))
-    made[..., 4:] = random.integers(0, 256, (*made.shape[:2], 16), np.uint8)
-
-
-def _fill_q8_0(random: np.random.Generator, made: NDArray[np.uint8], deviation: float) -> None:
-    # ggml never writes -128, and kernels may count on it.
-    made[..., :2] = _half_bytes(_scales(random, made.shape[:2], deviation / BYTE_DEVIATION))
-    codes = random.integers(-127, 128, (*made.shape[:2], 32), np.int8)
-    made[..., 2:] = codes.view(np.uint8)
-
-
-def _scales(
-    random: np.random.Generator, shape: tuple[int, ...], mean: float
-) -> NDArray[np.float32]:
-    return random.uniform(*SCALE_SPREAD, shape).astype(np.float32) * np.float32(mean)
-
-
-def _half_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return FORMATS["f16"].quantise(values).reshape(*values.shape, 2)
 
 
 def rope_factors(base: float, head_dim: int, scaling: Llama3Scaling) -> NDArray[np.float32]:

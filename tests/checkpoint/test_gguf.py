@@ -12,9 +12,15 @@ from gguf import GGMLQuantizationType, GGUFEndian, GGUFValueType, GGUFWriter
 
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
+from headrace.checkpoint.random_blocks import random_matrix
 from headrace.errors import HeadraceError, MalformedFileError, SourceError, UnsupportedFormatError
 
 STRING, ARRAY, UINT32, BOOL = 8, 9, 4, 7
+
+
+def sample_rows(name: str) -> np.ndarray:
+    """The bytes of a [6, 512] tensor."""
+    return random_matrix(np.random.default_rng(0), FORMATS[name], 6, 512)
 
 
 def write_sample(path: Path, endian: GGUFEndian = GGUFEndian.LITTLE) -> Path:
@@ -25,12 +31,12 @@ def write_sample(path: Path, endian: GGUFEndian = GGUFEndian.LITTLE) -> Path:
     writer.add_array("tokenizer.ggml.tokens", ["a", "Ġb", "é", "𝄞"])
     writer.add_array("tokenizer.ggml.token_type", [1, 1, 3, 1])
     writer.add_key_value("flags", [True, False], GGUFValueType.ARRAY, GGUFValueType.BOOL)
-    values = np.random.default_rng(0).standard_normal((6, 64)).astype(np.float32)
-    for name, format in FORMATS.items():
-        raw = format.quantise(values)
+    for name in FORMATS:
+        raw = sample_rows(name)
         type = GGMLQuantizationType[name.upper()]
         writer.add_tensor(f"{name}.weight", raw, raw_dtype=type, tensor_endianess=endian)
-    writer.add_tensor("norm.weight", values[0], tensor_endianess=endian)
+    norm = np.arange(64, dtype=np.float32)
+    writer.add_tensor("norm.weight", norm, tensor_endianess=endian)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -65,11 +71,10 @@ def test_values_and_tensors_are_as_written(tmp_path: Path) -> None:
     assert meta["tokenizer.ggml.tokens"] == ["a", "Ġb", "é", "𝄞"]
     np.testing.assert_array_equal(meta["tokenizer.ggml.token_type"], [1, 1, 3, 1])
     np.testing.assert_array_equal(meta["flags"], [True, False])
-    values = np.random.default_rng(0).standard_normal((6, 64)).astype(np.float32)
     for name, format in FORMATS.items():
         stored = opened.tensor(f"{name}.weight")
-        assert (stored.shape, stored.format) == ((6, 64), format)
-        np.testing.assert_array_equal(stored.raw, format.quantise(values))
+        assert (stored.shape, stored.format) == ((6, 512), format)
+        np.testing.assert_array_equal(stored.raw, sample_rows(name))
         assert not stored.raw.flags.writeable
     assert opened.tensor("norm.weight").dequantise().shape == (64,)
     assert len(opened.names()) == len(FORMATS) + 1
@@ -90,11 +95,16 @@ def test_big_endian_and_other_versions_are_named(tmp_path: Path) -> None:
         open_gguf(tmp_path / "v1.gguf")
 
 
-def test_a_type_that_is_not_read_is_an_error_only_when_used(tmp_path: Path) -> None:
-    infos = tensor("a", (256, 2), type=14) + tensor("b", (8,), type=999, offset=448)
-    (tmp_path / "k.gguf").write_bytes(padded(header(2, 0) + infos, 480))
+@pytest.mark.parametrize(
+    ("code", "name"), [(16, "iq2_xxs"), (29, "iq1_m"), (34, "tq1_0"), (40, "nvfp4"), (24, "i8")]
+)
+def test_a_type_that_is_not_read_is_an_error_only_when_used(
+    tmp_path: Path, code: int, name: str
+) -> None:
+    infos = tensor("a", (256, 2), type=code) + tensor("b", (8,), type=999, offset=512)
+    (tmp_path / "k.gguf").write_bytes(padded(header(2, 0) + infos, 544))
     opened = open_gguf(tmp_path / "k.gguf")
-    with pytest.raises(UnsupportedFormatError, match="'a' is stored as q6_k"):
+    with pytest.raises(UnsupportedFormatError, match=f"'a' is stored as {name} .*{code}"):
         opened.tensor("a")
     with pytest.raises(UnsupportedFormatError, match=r"'b'.*999"):
         opened.tensor("b")

@@ -12,8 +12,9 @@ from gguf import GGUFReader
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.progress import NoProgress
+from headrace.checkpoint.random_blocks import random_matrix
 from headrace.checkpoint.random_model import parse_random, write_random
-from headrace.checkpoint.random_tensors import plan, random_matrix, rope_factors
+from headrace.checkpoint.random_tensors import plan, rope_factors
 from headrace.checkpoint.random_vocabulary import random_vocabulary
 from headrace.checkpoint.shapes import SHAPES, Llama3Scaling
 from headrace.errors import SourceError
@@ -21,7 +22,10 @@ from headrace.errors import SourceError
 TINY = [name for name in SHAPES if name.startswith("tiny")]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+SMALL_BLOCKS = [name for name, each in FORMATS.items() if each.block <= 32]
+
+
+@pytest.mark.parametrize("format", SMALL_BLOCKS)
 @pytest.mark.parametrize("shape", TINY)
 def test_every_tiny_model_in_every_format(tmp_path: Path, shape: str, format: str) -> None:
     model = parse_random(f"random:{shape}@{format}")
@@ -67,6 +71,12 @@ def test_values_have_mean_0_and_deviation_of_their_width(format: str) -> None:
     values = FORMATS[format].dequantise(raw, 1024)
     assert abs(values.mean()) < 0.002
     assert 0.9 < values.std() * 1024**0.5 < 1.15
+
+
+def test_rows_that_end_within_a_block_are_refused() -> None:
+    with pytest.raises(SourceError, match="rows of 64 values, which are no whole q6_k blocks"):
+        parse_random("random:tiny-llama@q6_k")
+    assert parse_random("random:llama-3.2-1b@q6_k").format == FORMATS["q6_k"]
 
 
 def test_rope_factors_are_those_of_transformers() -> None:
