@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from xdsl.ir import Operation, OpResult, SSAValue
 
 from headrace.checkpoint.formats import storage_format
 from headrace.codegen.attention import merge_partials
+from headrace.codegen.norm_code import NormCode
 from headrace.codegen.places import Places, Rows
-from headrace.codegen.row_kernels import copy_row, map_rows, norm_row
+from headrace.codegen.rope_code import RopeCode
+from headrace.codegen.row_kernels import copy_row, map_rows
 from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
 from headrace.codegen.widths import weight_format, width
 from headrace.errors import ProgramError
-from headrace.ir.attention_ops import AttentionOp
+from headrace.ir.attention_ops import AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, MapOp, NormOp, ReshapeOp, SelectOp
 from headrace.ir.shapes import features_of, weight_shape
@@ -64,6 +66,8 @@ class RowCode:
                 return self._map(op, row)
             case NormOp():
                 return self._norm(op, row)
+            case RopeOp():
+                return self._rope(op, row)
             case EmbeddingOp():
                 return self._embed(op, row)
             case _:
@@ -96,12 +100,29 @@ class RowCode:
         """A norm of the whole row, or of each of its heads."""
         out = self._target(op.result, row)
         source = self.place(op.input, row)
-        weight = self.at.vector_weight(op.weight)
-        count = features_of(op.input)[-1]
-        for start in range(0, width(op.input), count):
-            x, y = self.e.offset(source, start, F32), self.e.offset(out, start, F32)
-            norm_row(self.e, x, weight, y, count, op.epsilon.only, op.offset.only)
+        norm = NormCode(self.at, op)
+        for start, x, y in self._heads(op.input, source, out):
+            norm.emit(x, y, start)
         return out
+
+    def _rope(self, op: RopeOp, row: Value) -> Value:
+        out = self._target(op.result, row)
+        source = self.place(op.input, row)
+        rope = RopeCode(self.at, op, row)
+        for _, x, y in self._heads(op.input, source, out):
+            rope.emit(x, y)
+        return out
+
+    def _heads(
+        self, value: SSAValue, source: Value, out: Value
+    ) -> Iterator[tuple[Value | int, Value, Value]]:
+        """The first feature of each head, and where it is in input and result: a loop."""
+        e, size, whole = self.e, features_of(value)[-1], width(value)
+        if size == whole:
+            yield 0, e.offset(source, 0, F32), e.offset(out, 0, F32)
+            return
+        with e.range(0, whole, size) as start:
+            yield start, e.offset(source, start, F32), e.offset(out, start, F32)
 
     def _embed(self, op: EmbeddingOp, row: Value) -> Value:
         e, frame = self.e, self.at.frame

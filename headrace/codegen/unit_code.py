@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from xdsl.ir import Operation, SSAValue
 
-from headrace.codegen.layout import TILE_ROWS
+from headrace.codegen.norm_code import NormCode
 from headrace.codegen.places import Places
-from headrace.codegen.row_kernels import add_row, copy_row, map_rows, norm_row, rotate_row
+from headrace.codegen.rope_code import RopeCode
+from headrace.codegen.row_kernels import add_row, copy_row, map_rows
 from headrace.codegen.tile import F32, Value
+from headrace.codegen.tile_format import TILE_ROWS
 from headrace.codegen.widths import FLOAT, padded, unit_tiles
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, RopeOp
@@ -92,31 +94,24 @@ class UnitCode:
 
     def _norm(self, op: NormOp) -> None:
         out = self._target(op.result)
-        weight = self.at.vector_weight(op.weight)
+        norm = NormCode(self.at, op, self.first)
         size = features_of(op.result)[1]
-        for x, y in self._heads(op.input, out, size):
-            norm_row(self.e, x, weight, y, size, op.epsilon.only, op.offset.only)
+        for start, x, y in self._heads(op.input, out, size):
+            norm.emit(x, y, start)
         self.found[op.result] = out
 
     def _rope(self, op: RopeOp) -> None:
-        e, frame = self.e, self.at.frame
         out = self._target(op.result)
-        tables = [self.at.plan.tables[name] for name in op.table_names()]
-        pairs = tables[0].pairs
-        before = self.at.by_trip([table.before for table in tables], "rope_tables")
-        position = self.at.position(self.row)
-        table = e.offset(frame.get("tables"), before * frame.get("capacity"), F32)
-        cosines = e.offset(table, position * (2 * pairs), F32)
-        sines = e.offset(cosines, pairs, F32)
-        for x, y in self._heads(op.input, out, 2 * pairs):
-            rotate_row(e, x, y, cosines, sines, pairs)
+        rope = RopeCode(self.at, op, self.row)
+        for _, x, y in self._heads(op.input, out, rope.size):
+            rope.emit(x, y)
         self.found[op.result] = out
 
-    def _heads(self, source: SSAValue, out: Value, size: int) -> Iterator[tuple[Value, Value]]:
-        """Where each head of the unit starts, in the input and in the result."""
+    def _heads(self, source: SSAValue, out: Value, size: int) -> Iterator[tuple[int, Value, Value]]:
+        """The first feature of each head of the unit, and where it is in input and result."""
         for start in range(0, self.rows, size):
             place = self.e.offset(self.found[source], start, F32)
-            yield place, self.e.offset(out, start, F32)
+            yield start, place, self.e.offset(out, start, F32)
 
     def _append(self, op: AppendOp) -> None:
         cache = self.at.plan.cache
