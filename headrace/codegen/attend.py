@@ -9,13 +9,14 @@ softmax, Milakov and Gimelshein 2018).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.cache import CacheLayout
 from headrace.codegen.frame import Frame
-from headrace.codegen.mathematics import exp
+from headrace.codegen.mathematics import exp, tanh
 from headrace.codegen.tile import (
     F32,
     I1,
@@ -47,11 +48,17 @@ _UNROLL = 4
 
 @dataclass(frozen=True, slots=True)
 class AttentionShape:
-    """heads: query heads; scale: of the scores; cache: geometry of the KV entries."""
+    """heads: query heads; scale: of the scores; cache: geometry of the KV entries.
+
+    softcap, slopes, sinks: see `AttentionOp`; 0, none and False: the scores are as they are.
+    """
 
     heads: int
     scale: float
     cache: CacheLayout
+    softcap: float = 0.0
+    slopes: tuple[float, ...] = ()
+    sinks: bool = False
 
     @property
     def group(self) -> int:
@@ -71,7 +78,10 @@ class AttentionShape:
     @property
     def suffix(self) -> str:
         """What tells the kernels of different shapes apart."""
-        return f"{self.heads}x{self.cache.key_head}x{self.cache.value_head}_{self.scale!r}"
+        sizes = f"{self.heads}x{self.cache.key_head}x{self.cache.value_head}_{self.scale!r}"
+        cap = f"_cap{self.softcap!r}" if self.softcap else ""
+        slopes = f"_slopes{sha256(repr(self.slopes).encode()).hexdigest()[:16]}"
+        return sizes + cap + (slopes if self.slopes else "") + ("_sinks" if self.sinks else "")
 
     @property
     def query_features(self) -> int:
@@ -93,7 +103,7 @@ class _Row:
 
     query: f32 `[key_head]`; low, high: the positions it sees (i32); largest, weight: of the scores
     so far; shrink: what the sums are multiplied with in this block; scores: f32 `[64]`, of this
-    block; sums: f32 `[value_head]`, padded to whole vectors.
+    block; sums: f32 `[value_head]`, padded to whole vectors; slope: of its head, if there is one.
     """
 
     query: Value
@@ -104,17 +114,19 @@ class _Row:
     shrink: Variable
     scores: Value
     sums: Value
+    slope: Value | None
 
 
 def attend(
     module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int, *, ahead: bool
 ) -> ir.Function:
     """The function `(frame, layer, window, kv head, row, row_end, begin, end, query, out,
-    largest, weight)`.
+    largest, weight)`, with sinks `(.., sinks)`.
 
     Rows `row` .. `row + rows` of the KV head's `tokens x group` rows; rows from `row_end` on repeat
     the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
     `[T, heads * value_head]` and gets final rows; else out, largest and weight are a partial.
+    sinks: one more logit a query head that counts here; null: none.
 
     ahead: whether the entries are read once, from memory: then each block asks for the next one.
     """
@@ -122,9 +134,9 @@ def attend(
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR]
+    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
     e, args = function(module, name, arguments, features)
-    base, layer, window, head, row, row_end, begin, end, query, out, largest, weight = args
+    base, layer, window, head, row, row_end, begin, end, query, out, largest, weight, *sinks = args
     frame = Frame(e, base)
     states: list[_Row] = []
     places: list[tuple[Value, Value]] = []
@@ -132,7 +144,10 @@ def attend(
         own = e.minimum(row + index, row_end - 1)
         token = own // shape.group
         query_head = head * shape.group + own % shape.group
-        states.append(_start_row(e, frame, shape, window, query, token, query_head))
+        state = _start_row(e, frame, shape, window, query, token, query_head)
+        for logits in sinks:
+            _count_sink(e, state, logits, query_head)
+        states.append(state)
         places.append((token, query_head))
     with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
         place = shape.cache.head_place(frame, block, layer, head)
@@ -145,7 +160,7 @@ def attend(
         dots = _dot_keys(e, shape, states, place, following)
         _score_block(e, shape, states, dots, block, low, high)
         _add_values(e, shape, states, place, low - block, high - block)
-    partial = Value(e, e.builder.ptrtoint(largest.raw, I64)).differs(0)
+    partial = e.address(largest).differs(0)
     for state, (token, query_head) in zip(states, places, strict=True):
         row_out = e.offset(out, token * shape.result_features, F32)
         head_out = e.offset(row_out, query_head * shape.cache.value_head, F32)
@@ -187,7 +202,20 @@ def _start_row(
         shrink=e.variable(zero),
         scores=e.stack(4 * KV_BLOCK),
         sums=sums,
+        slope=_slope(e, shape, query_head) if shape.slopes else None,
     )
+
+
+def _slope(e: Emitter, shape: AttentionShape, query_head: Value) -> Value:
+    table = e.table(shape.slopes, f"slopes_{shape.suffix}", F32)
+    return e.load(e.offset(table, query_head, F32), F32)
+
+
+def _count_sink(e: Emitter, row: _Row, sinks: Value, query_head: Value) -> None:
+    """Start a row with its head's sink: a logit that has been seen, with a value of zero."""
+    with e.when(e.address(sinks).differs(0)):
+        row.largest.set(e.load(e.offset(sinks, query_head, F32), F32))
+        row.weight.set(1.0)
 
 
 def _score_block(
@@ -212,8 +240,21 @@ def _score_block(
         for group, dot in enumerate(groups):
             lanes = e.iota() + group * LANES
             seen = e.both(lanes >= lowest, lanes < highest)
-            scores.append(e.select(seen, dot * shape.scale, _UNSEEN))
+            scores.append(e.select(seen, _score(e, shape, row, dot, lanes, first), _UNSEEN))
         _weigh(e, row, scores)
+
+
+def _score(
+    e: Emitter, shape: AttentionShape, row: _Row, dot: Value, lanes: Value, first: Value
+) -> Value:
+    """Scores of a row at positions `first` + `lanes`; see `AttentionOp`."""
+    score = dot * shape.scale
+    if shape.softcap:
+        score = tanh(e, score * (1.0 / shape.softcap)) * shape.softcap
+    if row.slope is not None:
+        distance = e.to_float(lanes - (row.high - 1 - first))
+        score = e.fma(distance, e.splat(row.slope), score)
+    return score
 
 
 def _dot_keys(

@@ -45,6 +45,7 @@ class _Task:
     window: Value
     query: Value
     out: Value
+    sinks: Value | None
 
     def attend(
         self, kernel: ir.Function, rows: tuple[Value, ...], results: tuple[Value, ...]
@@ -52,22 +53,34 @@ class _Task:
         """Call a kernel for some rows and positions; see `attend`."""
         self.e.call(kernel, self.frame.base, self.layer, self.window, *rows, self.query, *results)
 
+    def counted_once(self) -> tuple[Value, ...]:
+        """The sinks, for the one worker that counts them when all have parts of each row."""
+        if self.sinks is None:
+            return ()
+        first = self.frame.get("worker").equals(0)
+        return (self.e.select(first, self.sinks, self.null),)
+
+    @property
+    def null(self) -> Value:
+        return Value(self.e, ir.Constant(PTR, None))
+
 
 def attention_share(
     module: ir.Module, features: frozenset[str], shape: AttentionShape, workers: int
 ) -> ir.Function:
     """The function `(frame, layer, window, query, out)`: one worker's share of a layer's attention.
 
-    With one token, `out` holds the partials of all workers; with more, the final rows.
+    With one token, `out` holds the partials of all workers; with more, the final rows. Where the
+    shape has sinks, their address is one more argument.
     """
     name = f"attention_{shape.suffix}"
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [PTR, I64, I64, PTR, PTR]
-    e, (base, layer, window, query, out) = function(module, name, arguments, features)
+    arguments = [PTR, I64, I64, PTR, PTR, *[PTR] * shape.sinks]
+    e, (base, layer, window, query, out, *sinks) = function(module, name, arguments, features)
     frame = Frame(e, base)
-    task = _Task(e, frame, shape, workers, layer, window, query, out)
+    task = _Task(e, frame, shape, workers, layer, window, query, out, next(iter(sinks), None))
     with e.otherwise(frame.get("tokens").equals(1)) as (one, many):
         with one:
             _context_share(task)
@@ -87,8 +100,9 @@ def _context_share(task: _Task) -> None:
     rows = shape.token_rows
     kernel = attend(e.module, e.features, shape, rows, ahead=True)
     group = e.i64(shape.group)
+    sinks = task.counted_once()
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
-        task.attend(kernel, (head, row, group, begin, stop), (part, largest, weight))
+        task.attend(kernel, (head, row, group, begin, stop), (part, largest, weight, *sinks))
 
 
 def _own_positions(e: Emitter, frame: Frame, workers: int, window: Value) -> tuple[Value, Value]:
@@ -143,7 +157,8 @@ def _row_share(task: _Task) -> None:
     kernel = attend(e.module, e.features, shape, rows, ahead=False)
     total = frame.get("tokens") * shape.group
     blocks = (total + (rows - 1)) // rows
-    null = Value(e, ir.Constant(PTR, None))
+    null = task.null
+    sinks = () if task.sinks is None else (task.sinks,)
     with e.range(frame.get("worker"), blocks * shape.cache.heads, task.workers) as item:
         head = item % shape.cache.heads
         row = item // shape.cache.heads * rows
@@ -151,7 +166,7 @@ def _row_share(task: _Task) -> None:
         last = _position(e, frame, e.minimum(row + (rows - 1), total - 1) // shape.group)
         start = e.select(window > 0, e.maximum(first + 1 - window, e.i64(0)), 0)
         begin, end = start // LANES * LANES, last + 1
-        task.attend(kernel, (head, row, total, begin, end), (task.out, null, null))
+        task.attend(kernel, (head, row, total, begin, end), (task.out, null, null, *sinks))
 
 
 def _position(e: Emitter, frame: Frame, token: Value) -> Value:

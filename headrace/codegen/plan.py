@@ -77,7 +77,8 @@ class Plan(Structure):
         heads, key_head = features_of(op.query)
         if key_head != self.cache.key_head or heads % self.cache.heads:
             raise ProgramError("attention's queries do not fit the KV entries")
-        return AttentionShape(heads, op.scale.only, self.cache)
+        special = op.softcap.only, op.slopes.data, op.sinks is not None
+        return AttentionShape(heads, op.scale.only, self.cache, *special)
 
     @cached_property
     def buffers(self) -> Buffers:

@@ -71,7 +71,8 @@ def _emit_attention(places: Places) -> None:
     share = attention_share(e.module, e.features, plan.attention_shape(op), plan.workers)
     layer, window = _layer_and_window(places, op)
     query, out = places.buffer(op.query), places.buffer(places.stage.results_[0])
-    e.call(share, places.frame.base, layer, window, query, out)
+    sinks = () if op.sinks is None else (places.vector_weight(op.sinks),)
+    e.call(share, places.frame.base, layer, window, query, out, *sinks)
 
 
 def _append(attention: AttentionOp) -> AppendOp:

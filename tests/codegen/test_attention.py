@@ -28,7 +28,10 @@ CONTEXT = 4 * KV_BLOCK
 
 @dataclass(frozen=True)
 class Case:
-    """A lowering, a shape of attention, and workers that share it."""
+    """A lowering, a shape of attention, and workers that share it.
+
+    softcap: 0 is none. slopes, sinks: whether the heads have them.
+    """
 
     lowering: str
     workers: int
@@ -37,6 +40,9 @@ class Case:
     key_head: int
     value_head: int
     format: str
+    softcap: float = 0.0
+    slopes: bool = False
+    sinks: bool = False
 
     @property
     def layout(self) -> CacheLayout:
@@ -45,7 +51,13 @@ class Case:
 
     @property
     def shape(self) -> AttentionShape:
-        return AttentionShape(self.heads, self.key_head**-0.5, self.layout)
+        special = self.softcap, self.head_slopes, self.sinks
+        return AttentionShape(self.heads, self.key_head**-0.5, self.layout, *special)
+
+    @property
+    def head_slopes(self) -> tuple[float, ...]:
+        """A slope for each head, as ALiBi has them for 8 heads."""
+        return tuple(2.0 ** -(head + 1) for head in range(self.heads)) if self.slopes else ()
 
 
 CASES = (
@@ -54,9 +66,14 @@ CASES = (
     Case("special", 3, 6, 6, 8, 8, "f32"),
     Case("special", 4, 5, 1, 24, 40, "f16"),
     Case("special", 2, 14, 2, 72, 72, "f32"),
-    Case("special", 2, 4, 1, 256, 256, "f16"),
     Case("plain", 2, 4, 2, 24, 16, "f16"),
     Case("plain", 1, 3, 1, 16, 24, "f32"),
+    Case("special", 2, 4, 2, 20, 20, "f32", softcap=3.0),
+    Case("special", 3, 6, 2, 80, 96, "f16", slopes=True),
+    Case("special", 3, 7, 1, 112, 64, "f16", sinks=True),
+    Case("special", 4, 8, 2, 12, 20, "f32", softcap=2.0, slopes=True, sinks=True),
+    Case("plain", 2, 2, 2, 20, 12, "f16", softcap=2.0, slopes=True, sinks=True),
+    Case("special", 2, 4, 1, 256, 256, "f16"),
 )
 
 #: The last one takes long to compile.
@@ -96,6 +113,7 @@ class Sequence:
         self.keys = rng.standard_normal((LAYERS, length, case.kv_heads, case.key_head))
         self.values = rng.standard_normal((LAYERS, length, case.kv_heads, case.value_head))
         self.rng = rng
+        self.sinks = (4 * rng.standard_normal(case.heads)).astype(np.float32)
         # All bits set is NaN in both formats.
         self.cache = np.full(CONTEXT // KV_BLOCK * case.layout.block_bytes, 0xFF, np.uint8)
         self.blocks = rng.permutation(CONTEXT // KV_BLOCK).astype(np.int32)
@@ -126,7 +144,7 @@ class Sequence:
         out = np.full(floats, np.nan, np.float32)
         for worker in range(case.workers):
             self.frame.set(worker=worker)
-            call = self.frame.array, layer, window, query, out
+            call = self.frame.array, layer, window, query, out, *[self.sinks] * case.sinks
             library(case).call(f"attention_{shape.suffix}", *call)
         if partial:
             row = np.full(shape.result_features, np.nan, np.float32)
@@ -142,13 +160,20 @@ class Sequence:
         values = np.repeat(self.values[layer], group, axis=1).astype(np.float64)
         scores = np.einsum("thf,phf->htp", query.astype(np.float64), keys) * case.key_head**-0.5
         token, position = np.arange(first, self.length)[:, None], np.arange(self.length)
+        if case.softcap:
+            scores = case.softcap * np.tanh(scores / case.softcap)
+        if case.slopes:
+            scores += np.array(case.head_slopes)[:, None, None] * (position - token)
         hidden = position > token
         if window:
             hidden |= position <= token - window
         scores = np.where(hidden, -np.inf, scores)
+        if case.sinks:
+            sinks = np.broadcast_to(self.sinks[:, None, None], (*scores.shape[:2], 1))
+            scores = np.concatenate([scores, sinks], axis=-1)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        return np.einsum("htp,phf->thf", weights, values)
+        return np.einsum("htp,phf->thf", weights[..., : self.length], values)
 
 
 def check(case: Case, length: int, first: int, layer: int, window: int, seed: int) -> None:

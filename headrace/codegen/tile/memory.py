@@ -88,11 +88,11 @@ class Memory(Core):
         slot.type = PTR  # llvmlite gives allocations a typed pointer
         return Value(self, slot)
 
-    def table(self, values: Sequence[int], name: str) -> Value:
-        """The address of a constant table of i64."""
-        type = ir.ArrayType(I64, len(values))
+    def table(self, values: Sequence[float], name: str, element: ir.Type = I64) -> Value:
+        """The address of a constant table of numbers."""
+        type = ir.ArrayType(element, len(values))
         table: Raw = ir.GlobalVariable(self.module, type, self.module.get_unique_name(name))
         table.global_constant, table.linkage = True, "internal"
-        table.initializer = ir.Constant(type, list(values))
+        table.initializer = ir.Constant(type, [ir.Constant(element, value) for value in values])
         table.type = PTR  # llvmlite gives globals a typed pointer
         return Value(self, table)
