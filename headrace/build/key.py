@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 #: Packages of headrace whose sources decide what an artifact holds.
 SOURCES = ("build", "checkpoint", "codegen", "frontend", "ir", "passes", "runtime", "text")
 #: What decides the bytes of packed weights, beside the parts of a manifest that follow.
-PACKING_SOURCES = ("checkpoint", "codegen/layout.py", "runtime/pack.py")
+PACKING_SOURCES = (
+    "checkpoint",
+    "codegen/layout.py",
+    "codegen/tile_format.py",
+    "runtime/pack.py",
+)
 PACKING = (
     "streams",
     "stream_starts",

@@ -1,124 +1,136 @@
-"""How weights lie in a worker's stream: tiles of 32 rows, in blocks of 32 columns.
+"""How weights lie in a worker's stream: tiles of 32 rows, in blocks of a format's columns.
 
-A block keeps the bits of its storage format: values first, then 32 scales, then (q4_1) 32 minima.
-Rows and columns beyond the matrix are zero. The order of values is the order of consumption:
+A block keeps the bits of its storage format: its parts of 32 columns, then 32 scales, then 32
+minima or zero points, as stored. Rows beyond the matrix are zero. In a part, in the order of
+consumption:
 
-- quantised: for each half (16 rows), groups of four consecutive columns for each of the 16 rows,
-  64 bytes; in 4-bit formats the low nibbles hold columns 8j .. 8j + 3 and the high nibbles
-  columns 8j + 4 .. 8j + 7. 8-bit values are stored with their sign bit flipped (unsigned).
-- float: for each column, the 32 rows.
+- floats: for each column, the 32 rows;
+- integers: the planes of the codes, the lowest bits first, then the groups' factors. A plane of w
+  bits is, for each half (16 rows), w registers of 64 bytes. Byte 4 r + c belongs to row r; its bits
+  from w k on belong to column 4 g + c of the group g = k + (8 / w) * register. So low nibbles hold
+  columns 8 j .. 8 j + 3 and high nibbles columns 8 j + 4 .. 8 j + 7.
+- factors of 8 bits: for each, the 32 rows; four of 4 bits: two times 32 bytes, the scales low and
+  the minima high; two of 6 bits: their low nibbles in 32 bytes, then their upper bits in 16 bytes,
+  rows r and r + 16 in one; one of 6 bits: low nibbles of rows r and r + 16 in 16 bytes, then upper
+  bits of rows r, r + 8, r + 16 and r + 24 in 8 bytes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import storage_format
-from headrace.errors import UnsupportedFormatError
-
-TILE_ROWS = 32
-TILE_COLS = 32
+from headrace.checkpoint.fields import fields
+from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat
 
 Bytes = NDArray[np.uint8]
 
-
-@dataclass(frozen=True, slots=True)
-class TileFormat:
-    """One storage format as tiles.
-
-    bits: of one value; scales: number of f16 parameters a row and block (0, 1 or 2);
-    zero: what is subtracted from the unsigned value.
-    """
-
-    name: str
-    bits: int
-    scales: int
-    zero: int
-
-    @property
-    def activation(self) -> Literal["q8", "f32"]:
-        """How the other factor enters."""
-        return "q8" if self.scales else "f32"
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of one 32 x 32 block."""
-        return TILE_ROWS * storage_format(self.name).row_bytes(TILE_COLS)
-
-    def tile_bytes(self, cols: int) -> int:
-        """Bytes of one tile of 32 rows."""
-        return -(-cols // TILE_COLS) * self.block_bytes
-
-
-TILE_FORMATS = {
-    format.name: format
-    for format in (
-        TileFormat("q4_0", 4, 1, 8),
-        TileFormat("q4_1", 4, 2, 0),
-        TileFormat("q8_0", 8, 1, 128),
-        TileFormat("f16", 16, 0, 0),
-        TileFormat("bf16", 16, 0, 0),
-        TileFormat("f32", 32, 0, 0),
-    )
-}
-
-
-def tile_format(name: str) -> TileFormat:
-    found = TILE_FORMATS.get(name)
-    if found is None:
-        raise UnsupportedFormatError(
-            f"no kernel multiplies weights stored as {name!r}",
-            hint=f"one of: {', '.join(TILE_FORMATS)}",
-        )
-    return found
+_HALF = TILE_ROWS // 2
 
 
 def pack_rows(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
     """Rows as stored, `[rows, row_bytes]`, as tiles `[tiles, blocks, block_bytes]`."""
     rows = -raw.shape[0] % TILE_ROWS
     padded = np.pad(raw, ((0, rows), (0, 0))) if rows else raw
-    if format.bits >= 16:
-        return _pack_floats(format, padded, cols)
-    return _pack_quantised(format, padded)
+    if format.kind == "integer":
+        return _pack_integers(format, padded, cols)
+    return _pack_floats(format, padded, cols)
 
 
 def _pack_floats(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
-    kind = np.uint16 if format.bits == 16 else np.uint32
-    values = np.ascontiguousarray(raw).view(kind)
-    padded = np.pad(values, ((0, 0), (0, -cols % TILE_COLS)))
-    tiles = padded.reshape(-1, TILE_ROWS, padded.shape[1] // TILE_COLS, TILE_COLS)
-    ordered = np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
-    return ordered.view(np.uint8).reshape(tiles.shape[0], tiles.shape[2], format.block_bytes)
-
-
-def _pack_quantised(format: TileFormat, raw: Bytes) -> Bytes:
-    head, stored = 2 * format.scales, storage_format(format.name).block_bytes
-    blocks = raw.shape[1] // stored
-    tiles = raw.reshape(-1, TILE_ROWS, blocks, stored).transpose(0, 2, 1, 3)
-    packed = np.empty((*tiles.shape[:2], format.block_bytes), np.uint8)
-    values = packed[..., : TILE_ROWS * (stored - head)]
-    order = _order_nibbles if format.bits == 4 else _order_bytes
-    values[...] = order(tiles[..., head:])
-    for index in range(format.scales):
-        start = TILE_ROWS * (stored - head + 2 * index)
-        part = np.ascontiguousarray(tiles[..., 2 * index : 2 * index + 2])
-        packed[..., start : start + 2 * TILE_ROWS] = part.reshape(*tiles.shape[:2], -1)
+    blocks, size, row_block = format.blocks(cols), format.bits // 8, format.block_bytes // TILE_ROWS
+    whole = np.pad(raw, ((0, 0), (0, blocks * row_block - raw.shape[1])))
+    tiles = whole.reshape(-1, TILE_ROWS, blocks, row_block)
+    scale = row_block - format.cols * size
+    packed = np.empty((len(tiles), blocks, format.block_bytes), np.uint8)
+    values = tiles[..., scale:].reshape(len(tiles), TILE_ROWS, blocks, format.cols, size)
+    end = TILE_ROWS * format.cols * size
+    packed[..., :end] = values.transpose(0, 2, 3, 1, 4).reshape(len(tiles), blocks, end)
+    scales = tiles[..., :scale].transpose(0, 2, 1, 3)
+    packed[..., end:] = scales.reshape(len(tiles), blocks, TILE_ROWS * scale)
     return packed
 
 
-def _order_nibbles(stored: Bytes) -> Bytes:
-    """`[tiles, blocks, 32 rows, 16 bytes]` of ggml nibbles (low: columns 0-15) in our order."""
-    columns = np.concatenate([stored & np.uint8(15), stored >> np.uint8(4)], axis=-1)
-    groups = columns.reshape(*stored.shape[:2], 2, 16, 4, 2, 4)
-    joined = groups[..., 0, :] | (groups[..., 1, :] << np.uint8(4))
-    return joined.transpose(0, 1, 2, 4, 3, 5).reshape(*stored.shape[:2], -1)
+def _pack_integers(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
+    blocks = format.blocks(cols)
+    tiles, parts = raw.shape[0] // TILE_ROWS, format.parts
+    held = fields(format.name, raw.reshape(raw.shape[0] * blocks, -1))
+    packed = np.empty((tiles, blocks, format.block_bytes), np.uint8)
+    body = packed[..., : parts * format.part_bytes]
+    inner = body.reshape(tiles, blocks, parts, format.part_bytes)
+    codes = held.codes.reshape(tiles, 2, _HALF, blocks, parts, TILE_COLS)
+    start = _write_planes(format, codes, inner)
+    if format.factors is not None:
+        factors = held.factors.reshape(tiles, TILE_ROWS, blocks, parts, format.factors.count)
+        order = _FACTORS[format.factors.bits, format.factors.count]
+        inner[..., start:] = order(factors.transpose(0, 2, 3, 4, 1))
+    packed[..., : parts * format.part_bytes] = inner.reshape(body.shape)
+    start = parts * format.part_bytes
+    for part in (held.scale, held.shift):
+        end = start + TILE_ROWS * part.shape[1]
+        rows = part.reshape(tiles, TILE_ROWS, blocks, -1).transpose(0, 2, 1, 3)
+        packed[..., start:end] = rows.reshape(tiles, blocks, end - start)
+        start = end
+    return packed
 
 
-def _order_bytes(stored: Bytes) -> Bytes:
-    """`[tiles, blocks, 32 rows, 32 bytes]` of signed values in our order, unsigned."""
-    groups = (stored ^ np.uint8(0x80)).reshape(*stored.shape[:2], 2, 16, 8, 4)
-    return groups.transpose(0, 1, 2, 4, 3, 5).reshape(*stored.shape[:2], -1)
+def _write_planes(format: TileFormat, codes: Bytes, inner: Bytes) -> int:
+    """The planes of codes `[tiles, 2, 16 rows, blocks, parts, 32]`; gives the bytes they take."""
+    bit = start = 0
+    for width in format.planes:
+        plane = _plane(codes, bit, width)
+        end = start + plane.shape[-1]
+        inner[..., start:end] = plane
+        bit, start = bit + width, end
+    return start
+
+
+def _plane(codes: Bytes, bit: int, width: int) -> Bytes:
+    """`[tiles, blocks, parts, bytes]`: `width` bits of the codes from `bit` on, in our order."""
+    tiles, _, _, blocks, parts, _ = codes.shape
+    mask = np.uint8((1 << width) - 1)
+    groups = codes.reshape(tiles, 2, _HALF, blocks, parts, width, 8 // width, 4)
+    joined = (groups[..., 0, :] >> np.uint8(bit)) & mask
+    for place in range(1, 8 // width):
+        bits = (groups[..., place, :] >> np.uint8(bit)) & mask
+        joined |= bits << np.uint8(place * width)
+    return joined.transpose(0, 3, 4, 1, 5, 2, 6).reshape(tiles, blocks, parts, -1)
+
+
+def _whole_bytes(factors: Bytes) -> Bytes:
+    return factors.reshape(*factors.shape[:3], -1)
+
+
+def _nibble_pairs(factors: Bytes) -> Bytes:
+    joined = factors[..., :2, :] | (factors[..., 2:, :] << np.uint8(4))
+    return joined.reshape(*factors.shape[:3], -1)
+
+
+def _six_bit_pairs(factors: Bytes) -> Bytes:
+    low = (factors[..., 0, :] & np.uint8(15)) | (factors[..., 1, :] << np.uint8(4))
+    upper = (factors[..., 0, :] >> np.uint8(4)) | (
+        (factors[..., 1, :] >> np.uint8(2)) & np.uint8(12)
+    )
+    high = upper[..., :_HALF] | (upper[..., _HALF:] << np.uint8(4))
+    return np.concatenate([low, high], axis=-1)
+
+
+def _six_bits(factors: Bytes) -> Bytes:
+    (each,) = np.moveaxis(factors, 3, 0)
+    low = (each[..., :_HALF] & np.uint8(15)) | (each[..., _HALF:] << np.uint8(4))
+    upper = (each >> np.uint8(4)).reshape(*each.shape[:-1], 4, 8)
+    high = upper[..., 0, :]
+    for place in range(1, 4):
+        high = high | (upper[..., place, :] << np.uint8(2 * place))
+    return np.concatenate([low, high], axis=-1)
+
+
+#: Factors `[tiles, blocks, parts, count, 32 rows]` → bytes, by their bits and their count.
+_FACTORS: dict[tuple[int, int], Callable[[Bytes], Bytes]] = {
+    (8, 2): _whole_bytes,
+    (4, 4): _nibble_pairs,
+    (6, 2): _six_bit_pairs,
+    (6, 1): _six_bits,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.codegen.tile import F16, F32, I8, I16, I32, VOID, Emitter, Value, vector
 
 _BITS_OF_HALF = 0x3F000000  # of the float32 0.5
@@ -27,6 +29,17 @@ def dot_u8s8(e: Emitter, total: Value, unsigned: Value, signed: Value) -> Value:
 def broadcast_bytes(e: Emitter, pointer: Value) -> Value:
     """Four bytes of memory repeated over 64 lanes of i8."""
     return e.bitcast(e.splat(e.load(pointer, I32)), vector(I8, 64))
+
+
+def look_up(e: Emitter, table: Sequence[int], codes: Value) -> Value:
+    """`table[code]` of 64 x u8 codes below 16; the table has 16 entries of u8."""
+    if "avx512bw" in e.features:
+        entries = e.constants([*table] * 4, I8)
+        return e.intrinsic("llvm.x86.avx512.pshuf.b.512", codes.type, entries, codes)
+    found = e.const(table[0], codes.type)
+    for code, entry in enumerate(table[1:], start=1):
+        found = e.select(codes.equals(code), e.const(entry, codes.type), found)
+    return found
 
 
 def half_to_float(e: Emitter, half: Value) -> Value:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.codegen.layout import TILE_COLS, tile_format
 from headrace.codegen.places import Places
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.row_kernels import copy_row, pad_row
 from headrace.codegen.segment_code import Factor, SegmentCode
 from headrace.codegen.tile import F32, Value
+from headrace.codegen.tile_format import TILE_COLS, tile_format
 from headrace.codegen.widths import weight_format
 from headrace.errors import ProgramError
 from headrace.ir.shapes import weight_shape
@@ -65,8 +65,8 @@ def _enter(places: Places, source: Value, row: Value, factor: Factor) -> None:
         return
     kernel = quantise_row(e.module, e.features)
     parameters = [
-        e.offset(places.private(place), row * factor.blocks, F32)
-        for place in (scratch.scales, scratch.sums, scratch.offsets)
+        e.offset(places.private(place), row * (factor.blocks * each), F32)
+        for place, each in ((scratch.scales, 1), (scratch.sums, 2), (scratch.offsets, 1))
     ]
     out = e.offset(values, row * factor.cols)
     e.call(kernel, source, out, *parameters, e.i64(factor.blocks))

@@ -7,8 +7,8 @@ from itertools import accumulate
 
 from xdsl.dialects.builtin import TensorType
 
-from headrace.codegen.layout import TILE_COLS
 from headrace.codegen.structure import Structure
+from headrace.codegen.tile_format import TILE_COLS
 from headrace.codegen.widths import (
     FLOAT,
     aligned,
@@ -51,7 +51,7 @@ def lay_out_scratch(structure: Structure, max_tokens: int) -> Scratch:
     floats = (
         max_tokens * cols,
         parameters,
-        parameters,
+        2 * parameters,
         parameters,
         rows * widest_row(structure),
         _product_floats(structure, max_tokens),

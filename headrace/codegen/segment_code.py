@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from xdsl.ir import OpResult
 
-from headrace.codegen.layout import TILE_COLS, TILE_ROWS, TileFormat, tile_format
 from headrace.codegen.places import Places
 from headrace.codegen.product import product
 from headrace.codegen.tile import F32, I64, Value
+from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat, tile_format
 from headrace.codegen.unit_code import UnitCode
 from headrace.codegen.widths import (
     chunk_units,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.codegen.layout import TILE_ROWS, tile_format
 from headrace.codegen.manifest import Run, StreamPart
 from headrace.codegen.structure import Structure
+from headrace.codegen.tile_format import TILE_ROWS, tile_format
 from headrace.codegen.widths import weight_format
 from headrace.ir.mapping_ops import StageOp, StreamOp
 from headrace.ir.model_ops import LinearOp

@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 #: Instruction-set features for which a primitive has a lowering of its own.
-SPECIAL_FEATURES = ("avx512vnni", "avx512f", "f16c")
+SPECIAL_FEATURES = ("avx512vnni", "avx512bw", "avx512f", "f16c")
 
 
 @functools.cache

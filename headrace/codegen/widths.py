@@ -6,7 +6,7 @@ from math import prod
 
 from xdsl.ir import SSAValue
 
-from headrace.codegen.layout import TILE_ROWS
+from headrace.codegen.tile_format import TILE_ROWS
 from headrace.ir.shapes import features_of
 from headrace.ir.stages import Segment
 from headrace.ir.types import WeightType

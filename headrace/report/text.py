@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from headrace.codegen.layout import TILE_COLS, TILE_ROWS
+from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS
 from headrace.ir.types import Shard
 from headrace.report.stages import Edge, StageRow
 

@@ -13,8 +13,9 @@ from headrace.cache import atomic_file
 from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.progress import NoProgress, Progress, step
 from headrace.checkpoint.tensors import StoredTensor
-from headrace.codegen.layout import TILE_ROWS, pack_rows, tile_format
+from headrace.codegen.layout import pack_rows
 from headrace.codegen.manifest import Manifest, Run
+from headrace.codegen.tile_format import TILE_ROWS, tile_format
 from headrace.errors import UnsupportedModelError
 
 Weights = Callable[[str], StoredTensor]

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from headrace.codegen import mathematics
 from headrace.codegen.compile import compile_program
-from headrace.codegen.layout import TILE_FORMATS, tile_format
+from headrace.codegen.tile_format import TILE_FORMATS, tile_format
 from headrace.codegen.product import product
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.sampling import sample_token

@@ -39,6 +39,10 @@ class Core:
     def f32(self, value: float) -> Value:
         return self.const(value, F32)
 
+    def constants(self, values: Sequence[int], type: ir.Type) -> Value:
+        """A vector of integer constants, one a lane."""
+        return Value(self, ir.Constant(vector(type, len(values)), list(values)))
+
     def iota(self, type: ir.Type = I32, lanes: int = LANES) -> Value:
         """0, 1, 2, ... by lane."""
         return Value(self, ir.Constant(vector(type, lanes), list(range(lanes))))
