@@ -14,8 +14,7 @@ def directory_config(path: Path) -> PretrainedConfig:
     """The configuration in `config.json`; code in the directory is never run.
 
     Raises:
-        UnsupportedModelError: there is none, transformers does not know the model type, or the
-            weights are quantised in a way of their own.
+        UnsupportedModelError: there is none, or transformers does not know the model type.
     """
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
@@ -23,13 +22,9 @@ def directory_config(path: Path) -> PretrainedConfig:
         raise UnsupportedModelError(
             f"the configuration cannot be read: {error}", where=str(path / "config.json")
         ) from error
-    quantisation = getattr(config, "quantization_config", None)
-    if quantisation is not None:
-        raise UnsupportedModelError(
-            f"weights quantised by '{quantisation.get('quant_method', 'unknown')}'",
-            where=str(path / "config.json"),
-            hint="take the model's original weights, or a GGUF file",
-        )
+    # The checkpoint reads quantised matrices itself; the module is to be of plain linears.
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
     return config
 
 

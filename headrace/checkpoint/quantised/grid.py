@@ -1,4 +1,4 @@
-"""Scales on a grid of blocks of rows and columns: one for all, one a row, one a group, one a tile."""
+"""Scales on a grid: one for the whole matrix, for a row, a group of columns, or a block."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def unpack_nibbles(packed: Bytes) -> Bytes:
 
 
 def unpack_words(words: NDArray[np.int32], bits: int, count: int) -> Bytes:
-    """Codes of 4 or 8 bits from 32-bit words, the lowest bits first: [rows, words] → [rows, count]."""
+    """Codes of 4 or 8 bits, the lowest bits first: [rows, words] → [rows, count]."""
     packed = np.ascontiguousarray(words).view(np.uint8)
     whole = unpack_nibbles(packed) if bits == 4 else packed
     return whole[:, :count]
