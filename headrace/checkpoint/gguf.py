@@ -2,80 +2,75 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from headrace.checkpoint.cursor import Cursor
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.ggml_types import GGML_TYPES
-from headrace.checkpoint.gguf_header import Header, TensorInfo, read_header
+from headrace.checkpoint.gguf_header import TensorInfo
+from headrace.checkpoint.gguf_parts import Part, open_parts
+from headrace.checkpoint.mapping import release_pages
 from headrace.checkpoint.tensors import StoredTensor, stored_tensor
-from headrace.errors import MalformedFileError, SourceError, UnsupportedFormatError
+from headrace.errors import MalformedFileError, UnsupportedFormatError
 
 
 class GGUFCheckpoint:
-    """An opened GGUF file: its key-values, and its tensors as views of the mapped file."""
+    """An opened GGUF model: its key-values, and its tensors as views of the mapped files."""
 
-    def __init__(self, path: Path, data: mmap.mmap, header: Header) -> None:
-        self._path = path
-        self._data = data
-        self._header = header
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._part_of = {name: part for part in parts for name in part.header.tensors}
 
     @property
     def path(self) -> Path:
-        return self._path
+        """The file; of a split model the first."""
+        return self._parts[0].path
 
     @property
     def metadata(self) -> Mapping[str, object]:
         """Numbers and bools as Python's, strings as str, string arrays as lists of str, other
-        arrays as read-only NumPy views of the file."""
-        return self._header.metadata
+        arrays as read-only NumPy views of the file. Those of the first part."""
+        return self._parts[0].header.metadata
 
     def names(self) -> Sequence[str]:
-        return list(self._header.tensors)
+        return list(self._part_of)
 
     def tensor(self, name: str) -> StoredTensor:
-        info = self._header.tensors.get(name)
-        if info is None:
-            raise MalformedFileError(f"the file has no tensor '{name}'", where=str(self._path))
+        part = self._part_of.get(name)
+        if part is None:
+            raise MalformedFileError(f"the file has no tensor '{name}'", where=str(self.path))
+        info = part.header.tensors[name]
         known = GGML_TYPES.get(info.type)
         format = FORMATS.get(known.name) if known is not None else None
         if format is None or info.nbytes is None:
-            raise self._unsupported(info, known.name if known is not None else "unknown")
-        data = np.frombuffer(self._data, np.uint8, info.nbytes, info.offset)
+            raise _unsupported(part, info, known.name if known is not None else "unknown")
+        data = np.frombuffer(part.data, np.uint8, info.nbytes, info.offset)
         return stored_tensor(name, format, info.shape, data)
 
-    def _unsupported(self, info: TensorInfo, type_name: str) -> UnsupportedFormatError:
-        return UnsupportedFormatError(
-            f"tensor '{info.name}' is stored as {type_name} (ggml type {info.type})",
-            where=f"{self._path}, byte {info.described_at}",
-            hint=f"take a file whose tensors are all among {', '.join(FORMATS)}",
-        )
+    def release(self) -> None:
+        for part in self._parts:
+            release_pages(part.data)
+
+
+def _unsupported(part: Part, info: TensorInfo, type_name: str) -> UnsupportedFormatError:
+    return UnsupportedFormatError(
+        f"tensor '{info.name}' is stored as {type_name} (ggml type {info.type})",
+        where=f"{part.path}, byte {info.described_at}",
+        hint=f"take a file whose tensors are all among {', '.join(FORMATS)}",
+    )
 
 
 def open_gguf(path: Path) -> GGUFCheckpoint:
-    """Map a GGUF file (version 2 or 3, little-endian) and check its header.
+    """Map a GGUF model (version 2 or 3, little-endian) and check its headers.
+
+    Args:
+        path: the file, or any part `NAME-00001-of-0000N.gguf` of a split model.
 
     Raises:
-        SourceError: the file cannot be opened.
-        MalformedFileError: the header contradicts itself or the size of the file.
-        UnsupportedFormatError: another version, big-endian, or one part of a split file.
+        SourceError: a file is missing or cannot be opened.
+        MalformedFileError: a header contradicts itself, the size of its file or other parts.
+        UnsupportedFormatError: another version, or big-endian.
     """
-    data = map_file(path)
-    return GGUFCheckpoint(path, data, read_header(Cursor(path, data)))
-
-
-def map_file(path: Path) -> mmap.mmap:
-    """The whole of a regular, non-empty file, mapped for reading."""
-    try:
-        if not path.is_file():
-            raise SourceError("there is no such file", where=str(path))
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise MalformedFileError("the file is empty", where=f"{path}, byte 0")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise SourceError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+    return GGUFCheckpoint(open_parts(path))

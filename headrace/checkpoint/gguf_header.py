@@ -55,7 +55,7 @@ def read_header(cursor: Cursor) -> Header:
 
     Raises:
         MalformedFileError: the header contradicts itself or the size of the file.
-        UnsupportedFormatError: another version, byte order, or a part of a split file.
+        UnsupportedFormatError: another version or byte order.
     """
     _read_version(cursor)
     tensor_count = cursor.count("the number of tensors", LEAST_TENSOR_INFO_BYTES)
@@ -63,7 +63,6 @@ def read_header(cursor: Cursor) -> Header:
     metadata: dict[str, object] = {}
     for _ in range(pair_count):
         _read_pair(cursor, metadata)
-    _refuse_split(cursor, metadata)
     relative = _read_infos(cursor, tensor_count)
     alignment = _alignment(cursor, metadata)
     data_start = -(-cursor.position // alignment) * alignment
@@ -98,16 +97,6 @@ def _read_pair(cursor: Cursor, metadata: dict[str, object]) -> None:
     if key in metadata:
         raise cursor.malformed(f"key '{key}' occurs twice", at)
     metadata[key] = read_value(cursor, cursor.u32(f"the type of '{key}'"), key)
-
-
-def _refuse_split(cursor: Cursor, metadata: dict[str, object]) -> None:
-    parts = metadata.get("split.count", 1)
-    if isinstance(parts, int) and parts > 1:
-        raise UnsupportedFormatError(
-            f"this file is one of {parts} parts of a model",
-            where=str(cursor.path),
-            hint="join the parts first: llama-gguf-split --merge FIRST-PART.gguf WHOLE.gguf",
-        )
 
 
 def _read_infos(cursor: Cursor, count: int) -> list[TensorInfo]:

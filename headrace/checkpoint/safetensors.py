@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS
-from headrace.checkpoint.gguf import map_file
+from headrace.checkpoint.mapping import map_file, release_pages
 from headrace.checkpoint.tensors import StoredTensor, stored_tensor
 from headrace.errors import MalformedFileError, SourceError, UnsupportedFormatError
 
@@ -103,6 +103,10 @@ class SafetensorsCheckpoint:
         """The elements of a tensor of any type in `NUMPY_OF_DTYPE`, a view of the mapped file."""
         return self._shard(name).array(name)
 
+    def release(self) -> None:
+        for shard in {id(each): each for each in self._shard_of.values()}.values():
+            release_pages(shard.data)
+
     def _shard(self, name: str) -> Shard:
         shard = self._shard_of.get(name)
         if shard is None:
@@ -138,7 +142,9 @@ def weight_files(directory: Path) -> list[Path]:
 
 def _sharded(directory: Path) -> dict[str, Shard]:
     weight_map = _weight_map(directory)
-    shards = {name: open_shard(directory / name) for name in sorted(set(weight_map.values()))}
+    names = sorted(set(weight_map.values()))
+    _require_all(directory, names)
+    shards = {name: open_shard(directory / name) for name in names}
     for tensor, shard in weight_map.items():
         if tensor not in shards[shard].entries:
             raise MalformedFileError(
@@ -146,6 +152,17 @@ def _sharded(directory: Path) -> dict[str, Shard]:
                 where=str(directory / INDEX),
             )
     return {tensor: shards[shard] for tensor, shard in weight_map.items()}
+
+
+def _require_all(directory: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing:
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SourceError(
+            f"{missing[0]}{others}, which the index names, is missing",
+            where=str(directory / INDEX),
+            hint=f"fetch all {len(names)} shards of the model again",
+        )
 
 
 def _weight_map(directory: Path) -> dict[str, str]:

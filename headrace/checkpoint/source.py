@@ -13,10 +13,12 @@ from headrace import cache
 from headrace.checkpoint.aliases import ALIASES
 from headrace.checkpoint.digest import file_digest
 from headrace.checkpoint.gguf import open_gguf
+from headrace.checkpoint.gguf_parts import part_paths
 from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub
 from headrace.checkpoint.progress import NoProgress, Progress
+from headrace.checkpoint.quantised import open_directory
 from headrace.checkpoint.random_model import PREFIX, parse_random, write_random
-from headrace.checkpoint.safetensors import open_safetensors, weight_files
+from headrace.checkpoint.safetensors import weight_files
 from headrace.checkpoint.store import entry_of, list_models
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import SourceError
@@ -139,7 +141,7 @@ def _local(path: Path, name: str) -> Source:
             where=str(path),
             hint=f"pass the directory with its config.json: {path.parent}",
         )
-    return Source("gguf", path, name)
+    return Source("gguf", part_paths(path)[0], name)
 
 
 def _directory_hint(path: Path) -> str:
@@ -169,18 +171,23 @@ def open_checkpoint(source: Source) -> Checkpoint:
     """
     if source.kind == "gguf":
         return open_gguf(source.path)
-    return open_safetensors(source.path)
+    return open_directory(source.path)
 
 
 def fingerprint(source: Source) -> str:
     """SHA-256 of the model's content, hexadecimal: the address of all that is derived from it.
 
-    A GGUF file's own digest; a directory's is over names and digests of its configuration,
-    tokenizer and weight files. Digests are remembered, so a warm start reads no weights.
+    A GGUF file's own digest; of a split one it is over the parts' digests in order, a directory's
+    over names and digests of its configuration, tokenizer and weight files. Digests are
+    remembered, so a warm start reads no weights.
     """
     if source.kind == "gguf":
-        return file_digest(source.path)
+        digests = [file_digest(path) for path in part_paths(source.path)]
+        return digests[0] if len(digests) == 1 else _digest_of(digests)
     texts = [source.path / name for name in TEXT_FILES]
     files = [path for path in texts if path.is_file()] + weight_files(source.path)
-    lines = [f"{path.name} {file_digest(path)}\n" for path in sorted(files)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return _digest_of([f"{path.name} {file_digest(path)}" for path in sorted(files)])
+
+
+def _digest_of(lines: list[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

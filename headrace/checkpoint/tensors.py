@@ -92,3 +92,11 @@ class Checkpoint(Protocol):
             UnsupportedFormatError: it is stored in a format that is not read.
         """
         ...
+
+    def release(self) -> None:
+        """Let go of the memory that reading tensors took so far; tensors stay valid.
+
+        Mapped pages count as memory of this process once they are read. Whoever goes through a
+        whole checkpoint calls this after each tensor, so that they never add up.
+        """
+        ...

@@ -179,13 +179,6 @@ def test_a_malformed_file_is_named_with_its_offset(tmp_path: Path, case: str) ->
     assert (caught.value.where or "").startswith(f"{path}, byte ")
 
 
-def test_a_part_of_a_split_model_is_refused(tmp_path: Path) -> None:
-    parts = pair("split.count", UINT32, struct.pack("<I", 3))
-    (tmp_path / "part.gguf").write_bytes(padded(header(0, 1) + parts, 0))
-    with pytest.raises(UnsupportedFormatError, match="one of 3 parts"):
-        open_gguf(tmp_path / "part.gguf")
-
-
 @pytest.mark.parametrize("make", [lambda path: None, Path.touch, Path.mkdir])
 def test_no_file_an_empty_file_and_a_directory(
     tmp_path: Path, make: Callable[[Path], None]

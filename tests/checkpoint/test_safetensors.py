@@ -92,8 +92,20 @@ def test_an_index_that_places_a_tensor_wrongly(tmp_path: Path) -> None:
 
 def test_a_missing_shard(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"b": "gone.safetensors"}}))
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(SourceError, match=r"gone\.safetensors, which the index names, is missing"):
         open_safetensors(tmp_path)
+    (tmp_path / "gone.safetensors").mkdir()
+    with pytest.raises(SourceError, match=r"gone\.safetensors"):
+        open_safetensors(tmp_path)
+
+
+def test_released_tensors_are_read_again(tmp_path: Path) -> None:
+    write(tmp_path / SINGLE, "F32", {"a": (300, 40), "b": (3,)})
+    opened = open_safetensors(tmp_path)
+    before = opened.tensor("a").dequantise()
+    copy = before.copy()
+    opened.release()
+    np.testing.assert_array_equal(before, copy)
 
 
 @pytest.mark.parametrize(
