@@ -75,6 +75,11 @@ def stage_kind(stage: StageOp) -> Kind:
     return "rowwise"
 
 
+def appends(stage: StageOp) -> bool:
+    """Whether the stage appends keys and values to the KV cache."""
+    return any(isinstance(op, AppendOp) for op in stage_ops(stage))
+
+
 def keeps_rows(op: Operation) -> bool:
     """Whether an operator computes a worker's rows from the same rows of its inputs alone."""
     if isinstance(op, NormOp):
@@ -274,7 +279,7 @@ def _result_storage(stage: StageOp, result: OpResult) -> Storage:
         return "shared" if stage.yielded[result.index] in sources(stage) else "private"
     if kind == "attention":
         return "partial"
-    if kind == "sample":
+    if kind == "sample" or appends(stage):
         return "shared"
     return _entered(result) or ("shared" if kind == "embedding" else "private")
 

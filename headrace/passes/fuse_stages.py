@@ -31,15 +31,16 @@ class FuseStagesPass(ModulePass):
         row-wise operators before them as prologue and those on the same rows behind them as
         epilogue; but those that take it in another form (`activation`), or whose rows would be
         zipped with rows of another weight format, are stages of their own. Attention (with
-        reshapes of its result), embedding (with element-wise maps), and sampling are stages;
-        row-wise operators that no product follows in their block are one too. Weights stand in
+        reshapes of its result), all embeddings (with element-wise maps), and sampling are
+        stages; row-wise operators that no product follows in their block are one too, and so
+        are those between a product and an append that needs other workers' rows. Weights stand in
         the stage that uses them, a copy in each. A loop-carried value starts in the storage in
         which the loop leaves it. Names say what a stage is.
     Leaves alone: what is computed. Pure operators that nothing uses are dropped.
 
     Raises:
-        ProgramError: the program has stages already; keys cannot be appended by the stage that
-            computes them; heads of several sizes meet in one product.
+        ProgramError: the program has stages already, or heads of several sizes meet in one
+            product.
     """
 
     name = "fuse-stages"

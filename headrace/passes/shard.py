@@ -25,7 +25,7 @@ class ShardPass(ModulePass):
     Before: every operator is in a stage.
     After: every stage has a shard. Products: `rows`, contiguous units balanced by the bytes of
         weights that each worker reads. Attention: `context`. Sampling: `one`. Embedding and
-        row-wise stages: `all` where their result is private, else `tokens`.
+        row-wise stages: `all` where their result is private, else (they append too) `tokens`.
     Leaves alone: what stages compute, and their order.
 
     Raises:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from xdsl.ir import Operation
 
-from headrace.ir.attention_ops import AppendOp, AttentionOp
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import LinearOp, SampleOp
 from headrace.ir.program_ops import ReturnOp
-from headrace.ir.stages import outer_values, segments, stage_kind, stage_ops, storage
+from headrace.ir.stages import appends, outer_values, segments, stage_kind, stage_ops, storage
 from headrace.ir.types import CacheType
 
 
@@ -25,13 +25,17 @@ def stage_names(stages: Sequence[StageOp]) -> Iterator[tuple[StageOp, str]]:
 
 
 def _kind_name(stage: StageOp) -> str:
-    names = {"embedding": "embed", "attention": "attention", "sample": "sample", "rowwise": "merge"}
+    names = {"embedding": "embed", "attention": "attention", "sample": "sample"}
+    if stage_kind(stage) == "rowwise":
+        return "append" if appends(stage) else "merge"
     return names.get(stage_kind(stage)) or _product_name(stage)
 
 
 def _product_name(stage: StageOp) -> str:
+    if any(map(_is_in_append, _feature_users(stage))):
+        return "qkv"
     asks = any(isinstance(user, AttentionOp) for user in _feature_users(stage))
-    if any(isinstance(op, AppendOp) for op in stage_ops(stage)):
+    if appends(stage):
         return "qkv" if asks else "kv"
     if asks:
         return "q"
@@ -48,6 +52,12 @@ def _feature_users(stage: StageOp) -> Iterator[Operation]:
     """What uses the stage's results other than its cache."""
     results = (each for each in stage.results_ if not isinstance(each.type, CacheType))
     return (use.operation for result in results for use in result.uses)
+
+
+def _is_in_append(user: Operation) -> bool:
+    """Whether a value's user stands in a row-wise stage that appends."""
+    stage = user.parent_op()
+    return isinstance(stage, StageOp) and stage_kind(stage) == "rowwise" and appends(stage)
 
 
 def _follows_product(stage: StageOp) -> bool:

@@ -8,10 +8,16 @@ from typing import Literal
 
 from xdsl.ir import Block, Operation, SSAValue
 
-from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import LoopOp
-from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, ReshapeOp, SampleOp, SelectOp
+from headrace.ir.model_ops import (
+    EmbeddingOp,
+    LinearOp,
+    MapOp,
+    ReshapeOp,
+    SampleOp,
+    SelectOp,
+)
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.stages import keeps_rows
 from headrace.passes.programs import row_sources
@@ -62,11 +68,7 @@ class Group:
 
 
 def plan_stages(block: Block) -> tuple[Group, ...]:
-    """The stages of a block in order; every operator that is used is in just one of them.
-
-    Raises:
-        ProgramError: keys or values cannot be appended by the stage that computes them.
-    """
+    """The stages of a block in order; every operator that is used is in just one of them."""
     plan = _Plan(block)
     for op in plan.ops:
         plan.assign(op)
@@ -96,7 +98,7 @@ class _Plan:
         elif level >= 0 and self.groups[level].takes(op, self._late(op, level)):
             self._join(op, level)
         else:
-            self._float(op)
+            self.floating.append(op)
         for result in op.results:
             self.levels[result] = level
 
@@ -105,37 +107,30 @@ class _Plan:
 
     def _anchor(self, op: Operation, kind: Kind) -> int:
         home = len(self.groups)
-        if isinstance(op, LinearOp):
+        if isinstance(op, LinearOp | EmbeddingOp):
             home = self.by_input.setdefault(self._input(op), home)
         if home == len(self.groups):
             self.groups.append(Group(kind))
         self._join(op, home)
         return home
 
-    def _input(self, op: LinearOp) -> tuple[Hashable, ...]:
-        """Equal for linears of one stage: they take one value in one form."""
+    def _input(self, op: LinearOp | EmbeddingOp) -> tuple[Hashable, ...]:
+        """Equal for linears of one stage: they take one value in one form; and for embeddings."""
+        if isinstance(op, EmbeddingOp):
+            return (EmbeddingOp,)
         return op.input, op.activation, weight_type(op.weight).format if op in self.apart else None
 
     def _join(self, op: Operation, home: int) -> None:
         self.groups[home].body.append(op)
         self.homes[op] = home
 
-    def _float(self, op: Operation) -> None:
-        if isinstance(op, AppendOp):
-            raise ProgramError(
-                "keys and values are appended by the stage that computes them, but here other"
-                " workers' rows are needed first",
-                where=f"cache {list(op.layers.data)}",
-                hint="keys may be normalised per head, not over all heads",
-            )
-        self.floating.append(op)
-
     def with_floating(self) -> tuple[Group, ...]:
         """All groups, each floating operator in the earliest group that needs it.
 
         Products take it into their prologue. Before others (attention, sampling, a loop, the end
         of the block) a row-wise stage of its own computes it; so does one before a product whose
-        prologue selects rows of it, since a stage works on all rows or on those selected.
+        prologue selects rows of it, since a stage works on all rows or on those selected. The
+        append of keys that need other workers' rows first (normalised over all heads) is one.
         """
         rowwise: dict[int, Group] = {}
         for op in reversed(self.floating):

@@ -16,14 +16,17 @@ from headrace.ir.stages import (
     segments,
     stage_kind,
     stage_name,
+    stage_ops,
     storage,
 )
 from headrace.passes.choose_formats import ChooseFormatsPass
 from headrace.passes.fuse_stages import FuseStagesPass
 from headrace.passes.loop_layers import LoopLayersPass
 from headrace.passes.programs import program_of, require_stages, stages_of
+from headrace.passes.shard import ShardPass
 from tests.passes.decoder import SMOLLM2, Decoder, DecoderBuilder, captured
 from tests.passes.running import outputs_of
+from tests.passes.structures import Learned
 
 
 def fused(module: ModuleOp) -> ModuleOp:
@@ -137,9 +140,24 @@ class NormalisedKeys(DecoderBuilder):
         return super().heads(self.norm(x, f"{name}.whole"), name, count)
 
 
-def test_keys_normalised_over_all_heads_are_an_error() -> None:
-    with pytest.raises(ProgramError, match="appended by the stage that computes them"):
-        fused(NormalisedKeys(Decoder()).module())
+def test_keys_normalised_over_all_heads_are_appended_by_a_stage_of_their_own() -> None:
+    module = fused(NormalisedKeys(Decoder()).module())
+    assert names(module) == ["embed", "qkv", "append", *LAYER[1:], "head", "sample"]
+    stages = {stage_name(stage): stage for stage in stages_of(module)}
+    assert [storage(r) for r in stages["qkv"].results_] == ["shared"] * 3
+    assert [storage(r) for r in stages["append"].results_] == ["shared", "cache"]
+    ShardPass(2).apply(step_context(), module)
+    append = stages["append"].shard
+    assert append is not None
+    assert append.data.axis == "tokens"
+
+
+def test_tokens_and_positions_are_one_embedding() -> None:
+    module = fused(Learned(Decoder(format="f32")).module())
+    assert names(module)[:2] == ["embed", "qkv"]
+    embed = next(iter(stages_of(module)))
+    found = [op.name for op in stage_ops(embed)]
+    assert found == ["step.embedding", "step.embedding", "step.map"]
 
 
 def test_stages_are_made_once() -> None:

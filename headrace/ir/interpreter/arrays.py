@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 
 
 def norm(

@@ -11,7 +11,7 @@ from xdsl.ir import Operation, SSAValue
 from headrace.errors import ProgramError, RequestError
 from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.interpreter import arrays, attention
-from headrace.ir.interpreter.arrays import Array, Floats
+from headrace.ir.interpreter.arrays import Array, Floats, Mask
 from headrace.ir.interpreter.inputs import StepInputs
 from headrace.ir.interpreter.kv import KVCache
 from headrace.ir.interpreter.model import Model, per_trip
@@ -132,11 +132,14 @@ class Evaluator:
         return arrays.round_to_f16(x) if is_f16 and self.quantise_activations else x
 
     def append(self, op: AppendOp) -> int:
-        heads = np.ones(features_of(op.key)[0], np.bool_)
-        return self.append_heads(op, heads, heads)
+        own = np.ones((len(self.array(op.key)), features_of(op.key)[0]), np.bool_)
+        return self.append_own(op, own, own)
 
-    def append_heads(self, op: AppendOp, own_keys: Array, own_values: Array) -> int:
-        """Append the KV heads that the caller owns; gives the number of the cache."""
+    def append_own(self, op: AppendOp, own_keys: Mask, own_values: Mask) -> int:
+        """Append the KV heads of tokens that the caller owns; gives the number of the cache.
+
+        `own_keys` and `own_values` are [T, kv heads].
+        """
         layer = per_trip(op.layers.data, self.trip)
         self.cache.append(
             layer,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.ir.interpreter.arrays import Floats, Ints
+from headrace.ir.interpreter.arrays import Floats, Ints, Mask
 
 
 @dataclass(slots=True)
@@ -65,19 +65,20 @@ class KVCache:
         positions: Ints,
         keys: Floats,
         values: Floats,
-        own_keys: NDArray[np.bool_],
-        own_values: NDArray[np.bool_],
+        own_keys: Mask,
+        own_values: Mask,
     ) -> None:
         """Write the heads of `keys` and `values`, [T, kv heads, head], that the caller owns.
 
-        `own_keys` and `own_values` are one truth a KV head.
+        `own_keys` and `own_values`, [T, kv heads], say which.
         """
         for token, (sequence, position) in enumerate(zip(sequences, positions, strict=True)):
             entries = self._reserve(
                 layer, int(sequence), int(position), keys.shape[1:], values.shape[1:]
             )
-            entries.keys[position, own_keys] = keys[token, own_keys]
-            entries.values[position, own_values] = values[token, own_values]
+            own_key, own_value = own_keys[token], own_values[token]
+            entries.keys[position, own_key] = keys[token, own_key]
+            entries.values[position, own_value] = values[token, own_value]
             entries.present[position] = True
 
     def poison(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.errors import ProgramError
+from headrace.ir.interpreter.arrays import Mask
 from headrace.ir.interpreter.clocks import Clocks, Execution, Times
 
-Mask = NDArray[np.bool_]
 Wide = NDArray[np.float64]
 
 

@@ -10,7 +10,7 @@ from xdsl.ir import Operation, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp
-from headrace.ir.interpreter.memory import Mask
+from headrace.ir.interpreter.arrays import Mask
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import LinearOp, MapOp, ReshapeOp
 from headrace.ir.shapes import features_of
@@ -74,10 +74,18 @@ def _result_mask(
             return np.broadcast_to(whole, features)
 
 
-def own_heads(masks: Mapping[SSAValue, Mask], value: SSAValue) -> Mask:
-    """The heads of `[T, heads, head]` keys or values that a worker appends."""
-    heads, head = features_of(value)
-    return np.all(masks.get(value, np.ones((heads, head), np.bool_)), axis=-1)
+def own_heads(
+    stage: StageOp,
+    value: SSAValue,
+    masks: Mapping[SSAValue, Mask],
+    tokens: int,
+    worker: int,
+    workers: int,
+) -> Mask:
+    """The [tokens, heads] of keys or values that a worker appends."""
+    shape = (tokens, *features_of(value))
+    mask = write_mask(stage, value, masks, shape, worker, workers)
+    return np.logical_and.reduce(mask, axis=-1)
 
 
 def read_mask(

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.interpreter import attention, handles, ownership
-from headrace.ir.interpreter.arrays import Array, Floats
+from headrace.ir.interpreter.arrays import Array, Floats, Mask
 from headrace.ir.interpreter.clocks import Execution
 from headrace.ir.interpreter.evaluator import Evaluator
 from headrace.ir.interpreter.handles import Handle
 from headrace.ir.interpreter.inputs import StepInputs
 from headrace.ir.interpreter.kv import KVCache
-from headrace.ir.interpreter.memory import Accessor, Instance, Mask, Memory, Place
+from headrace.ir.interpreter.memory import Accessor, Instance, Memory, Place
 from headrace.ir.interpreter.model import Model, per_trip
 from headrace.ir.interpreter.schedule import Schedule
 from headrace.ir.mapping_ops import StageOp
@@ -59,19 +59,22 @@ class ShareEvaluator(Evaluator):
         return result + self.array(op.bias[0]) if op.bias else result
 
     def append(self, op: AppendOp) -> int:
-        keys, values = (ownership.own_heads(self.masks, each) for each in (op.key, op.value))
+        stage, tokens = _stage_of(op), len(self.inputs.tokens)
+        keys, values = (
+            ownership.own_heads(stage, each, self.masks, tokens, self.index, self.schedule.workers)
+            for each in (op.key, op.value)
+        )
         instance = Instance(self.by.execution, -1)
         layer = self.layer_appended(op.cache)
         for kind, own in (("keys", keys), ("values", values)):
-            mask = np.broadcast_to(own, (len(self.inputs.tokens), len(own))).ravel()
+            mask = own.ravel()
             touched = np.zeros(len(mask))
             self.memory.write(self.by, Place(kind, layer), instance, touched, mask)
-        return self.append_heads(op, keys, values)
+        return self.append_own(op, keys, values)
 
     def attention(self, op: AttentionOp) -> Array:
         """The worker's share, packed; the whole where the stage is not sharded by context."""
-        stage = op.parent_op()
-        assert isinstance(stage, StageOp)
+        stage = _stage_of(op)
         heads, value_head = features_of(op.result)
         partial = attention.Partial.empty(len(self.inputs.tokens), heads, value_head)
         is_shared = ownership.shard_of(stage).axis == "context"
@@ -116,3 +119,9 @@ class ShareEvaluator(Evaluator):
         append = cache.owner
         assert isinstance(append, AppendOp)
         return per_trip(append.layers.data, self.trip)
+
+
+def _stage_of(op: Operation) -> StageOp:
+    stage = op.parent_op()
+    assert isinstance(stage, StageOp)
+    return stage
