@@ -56,7 +56,7 @@ class Part:
         if bits == 32:
             return e.load(at, vector(F32))
         if bits == 8:
-            return _from_e4m3(e, e.load(at, vector(I8)))
+            return from_e4m3(e, e.load(at, vector(I8)))
         raw = e.load(at, vector(I16))
         return bfloat_to_float(e, raw) if self.format.name == "bf16" else half_to_float(e, raw)
 
@@ -74,7 +74,7 @@ class Part:
             case "f32":
                 return self.e.load(at, vector(F32))
             case "e8m0":
-                return _from_e8m0(self.e, self.e.load(at, vector(I8)))
+                return from_e8m0(self.e, self.e.load(at, vector(I8)))
 
     def minimum(self, half: int) -> Value:
         """The block's minima of 16 rows, float32, without their sign."""
@@ -150,7 +150,7 @@ def _six_bits(e: Emitter, at: Value, half: int) -> Value:
     return low | (((high >> shifts) & 3) << 4)
 
 
-def _from_e8m0(e: Emitter, exponents: Value) -> Value:
+def from_e8m0(e: Emitter, exponents: Value) -> Value:
     """Half of 2^(x - 127): the codebook holds the doubled elements.
 
     The two smallest are subnormal numbers, whose bits are 2^21 and 2^22.
@@ -160,7 +160,7 @@ def _from_e8m0(e: Emitter, exponents: Value) -> Value:
     return e.bitcast(e.select(x < 2, subnormal, (x - 1) << 23), vector(F32))
 
 
-def _from_e4m3(e: Emitter, bits: Value) -> Value:
+def from_e4m3(e: Emitter, bits: Value) -> Value:
     """16 finite e4m3 numbers as float32, exact.
 
     Moved into the fields of an f16, they are 2^8 too small, subnormal numbers too.

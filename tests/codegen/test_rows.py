@@ -1,4 +1,4 @@
-"""Rows of embeddings as stored against NumPy; what lies beyond a row is NaN."""
+"""Single rows of stored weights as float32: the bits of the exact decoding."""
 
 from __future__ import annotations
 
@@ -6,53 +6,40 @@ from functools import cache
 
 import numpy as np
 import pytest
-from llvmlite import ir
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import FORMATS, storage_format
+from headrace.checkpoint.formats import storage_format
+from headrace.checkpoint.random_blocks import random_matrix
 from headrace.codegen.rows import dequantise_row
-from headrace.errors import UnsupportedFormatError
-from tests.codegen.native import LOWERINGS, TARGETS, Kernel, Library, build
+from tests.codegen.native import TARGETS, Kernel, Library, build
+from tests.codegen.test_layout import FORMATS
 
-GUARD = 32
-
-
-def embedding_kernel(format: str, cols: int) -> Kernel:
-    def kernel(module: ir.Module, features: frozenset[str]) -> ir.Function:
-        return dequantise_row(module, features, format, cols)
-
-    return kernel
-
-
-def embedding_cols(format: str) -> tuple[int, ...]:
-    return (32, 96) if storage_format(format).block > 1 else (8, 32, 45)
+#: Columns: within a block, whole blocks, several blocks and a part of one.
+COLS = (5, 256, 360)
+#: What is compiled plainly too: each kind of number, and the conversions that a target may lack.
+PLAIN = ("q5_0", "q6_k", "iq4_xs", "mxfp4", "f8_g64", "bf16")
+CASES = [("special", name) for name in FORMATS] + [("plain", name) for name in PLAIN]
 
 
 @cache
-def library(lowering: str) -> Library:
-    names = ((name, cols) for name in FORMATS for cols in embedding_cols(name))
-    return build(TARGETS[lowering], *(embedding_kernel(*each) for each in names))
+def library(lowering: str, name: str) -> Library:
+    target = TARGETS[lowering]
+    return build(target, *(_kernel(name, cols) for cols in COLS))
 
 
-pytestmark = pytest.mark.parametrize("lowering", LOWERINGS)
+def _kernel(name: str, cols: int) -> Kernel:
+    return lambda module, features: dequantise_row(module, features, name, cols)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_embedding_rows_are_exact(lowering: str, format: str) -> None:
-    stored = storage_format(format)
-    for cols in embedding_cols(format):
-        values = np.random.default_rng(cols).standard_normal((3, cols))
-        raw = stored.quantise(10 * values.astype(np.float32))
-        out = np.full((3, cols + GUARD), np.nan, np.float32)
-        for row in range(3):
-            library(lowering).call(f"dequantise_{format}_{cols}", raw[row], out[row])
-        expected = stored.dequantise(raw, cols)
-        # q4_1 adds scale * value and minimum: one rounding more than NumPy's at most.
-        assert np.allclose(
-            out[:, :cols], expected, rtol=2.0**-22 if format == "q4_1" else 0, atol=0
-        )
-        assert np.isnan(out[:, cols:]).all()
-
-
-def test_an_unknown_embedding_format(lowering: str) -> None:
-    with pytest.raises(UnsupportedFormatError, match="q6_k"):
-        build(TARGETS[lowering], embedding_kernel("q6_k", 32))
+@pytest.mark.parametrize(("lowering", "name"), CASES)
+@settings(max_examples=10, deadline=None)
+@given(cols=st.sampled_from(COLS), seed=st.integers(0, 2**32))
+def test_rows_are_exact(lowering: str, name: str, cols: int, seed: int) -> None:
+    stored = storage_format(name)
+    raw = random_matrix(np.random.default_rng(seed), stored, 3, cols)
+    for row, expected in zip(raw, stored.dequantise(raw, cols), strict=True):
+        out = np.full(cols + 16, np.nan, np.float32)
+        library(lowering, name).call(f"dequantise_{name}_{cols}", row, out)
+        assert np.array_equal(out[:cols], expected)
+        assert np.isnan(out[cols:]).all()
