@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from headrace.checkpoint.formats import storage_format
 from headrace.codegen.abi import MAX_OUTPUTS
-from headrace.codegen.manifest import CacheShape, Manifest, RotaryTable, RowsPart, VectorPart
+from headrace.codegen.embeddings import learned_positions
+from headrace.codegen.manifest import CacheShape, Manifest, RotaryTable, VectorPart
 from headrace.codegen.plan import Plan
 from headrace.codegen.streams import stream_length, stream_parts
-from headrace.codegen.widths import FLOAT, padded, weight_format, width
+from headrace.codegen.widths import FLOAT, padded, width
 from headrace.ir.model_ops import SampleOp
-from headrace.ir.program_ops import FrequenciesOp, WeightOp
+from headrace.ir.program_ops import FrequenciesOp
 from headrace.ir.shapes import weight_shape
 from headrace.ir.stages import stage_name
 
@@ -27,12 +27,12 @@ def manifest_of(plan: Plan, profile: bool) -> Manifest:
         for op, place in plan.vectors.items()
     ]
     vector_bytes = sum(len(part.names) * FLOAT * padded(part.length) for part in vectors)
-    rows, rows_start = _rows(plan), _huge(vectors_start + vector_bytes)
+    rows, rows_start = tuple(plan.rows.values()), _huge(vectors_start + vector_bytes)
     sample = next(plan.ops(SampleOp))
     return Manifest(
         workers=plan.workers,
-        vocabulary=rows.rows,
-        context=plan.program.context_length,
+        vocabulary=plan.vocabulary,
+        context=_context(plan),
         max_tokens=plan.max_tokens,
         max_outputs=MAX_OUTPUTS,
         stages=tuple(map(stage_name, plan.stages)),
@@ -49,7 +49,7 @@ def manifest_of(plan: Plan, profile: bool) -> Manifest:
         logits_stride=padded(width(sample.logits)),
         shared_bytes=plan.buffers.shared_bytes,
         private_bytes=plan.buffers.private_bytes,
-        packed_bytes=rows_start + rows.rows * rows.row_bytes,
+        packed_bytes=rows_start + rows[-1].at + rows[-1].bytes,
         token_edges_per_step=_edges(plan),
         profile=profile,
     )
@@ -59,21 +59,22 @@ def _huge(bytes: int) -> int:
     return -(-bytes // _HUGE_PAGE) * _HUGE_PAGE
 
 
-def _rows(plan: Plan) -> RowsPart:
-    table = plan.embedding.table
-    assert isinstance(table.owner, WeightOp)
-    rows, cols = weight_shape(table)
-    format = weight_format(table)
-    name = table.owner.weight_name.data
-    return RowsPart(name, format, rows, cols, storage_format(format).row_bytes(cols))
+def _context(plan: Plan) -> int:
+    """The largest number of positions: learned ones end with their table."""
+    learned = learned_positions(plan)
+    most = plan.program.context_length
+    return most if learned is None else min(most, learned)
 
 
 def _tables(plan: Plan) -> list[RotaryTable]:
-    return [
-        RotaryTable(op.values.data, op.scale.only)
-        for op in plan.module.ops
-        if isinstance(op, FrequenciesOp)
-    ]
+    return [_table(op) for op in plan.module.ops if isinstance(op, FrequenciesOp)]
+
+
+def _table(op: FrequenciesOp) -> RotaryTable:
+    short = op.values.data, op.scale.only
+    if op.beyond is None or op.long_values is None or op.long_scale is None:
+        return RotaryTable(*short)
+    return RotaryTable(*short, op.beyond.data[0], op.long_values.data, op.long_scale.only)
 
 
 def _cache(plan: Plan) -> CacheShape:

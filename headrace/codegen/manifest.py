@@ -48,21 +48,38 @@ class VectorPart:
 
 @dataclass(frozen=True, slots=True)
 class RowsPart:
-    """The embedding table, row by row as stored."""
+    """An embedding's table, row by row as stored, `at` bytes after the first one."""
 
     name: str
     format: str
     rows: int
     cols: int
     row_bytes: int
+    at: int
+
+    @property
+    def bytes(self) -> int:
+        return self.rows * self.row_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RotaryTable:
-    """Frequencies in radians a position; cosines and sines are multiplied by `scale`."""
+    """Frequencies in radians a position; cosines and sines are multiplied by `scale`.
+
+    beyond: with a context of more positions, the long frequencies and scale hold; None: never.
+    """
 
     frequencies: tuple[float, ...]
     scale: float
+    beyond: int | None = None
+    long_frequencies: tuple[float, ...] = ()
+    long_scale: float = 1.0
+
+    def at_context(self, context: int) -> tuple[tuple[float, ...], float]:
+        """Frequencies and scale of a program that is loaded for `context` positions."""
+        if self.beyond is None or context <= self.beyond:
+            return self.frequencies, self.scale
+        return self.long_frequencies, self.long_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,9 @@ class Manifest:
     """A compiled program's facts. Sizes in bytes.
 
     stream_starts: of each worker's stream in the packed file; vectors_start and rows_start
-    likewise. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats apart.
+    likewise. vocabulary: of tokens that can be fed and sampled. context: positions that the model
+    has, at most. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats
+    apart.
     stages: names, in order. token_edges_per_step: of a step that generates a token.
     """
 
@@ -98,7 +117,7 @@ class Manifest:
     stream_bytes: tuple[int, ...]
     vectors: tuple[VectorPart, ...]
     vectors_start: int
-    rows: RowsPart
+    rows: tuple[RowsPart, ...]
     rows_start: int
     tables: tuple[RotaryTable, ...]
     cache: CacheShape
@@ -125,14 +144,17 @@ class Manifest:
         data["vectors"] = tuple(
             VectorPart(tuple(part.pop("names")), **part) for part in data["vectors"]
         )
-        data["tables"] = tuple(
-            RotaryTable(tuple(table["frequencies"]), table["scale"]) for table in data["tables"]
-        )
-        data["rows"] = RowsPart(**data["rows"])
+        data["tables"] = tuple(_table(table) for table in data["tables"])
+        data["rows"] = tuple(RowsPart(**part) for part in data["rows"])
         data["cache"] = CacheShape(**data["cache"])
         for name in ("stages", "stream_starts", "stream_bytes"):
             data[name] = tuple(data[name])
         return cls(**data)
+
+
+def _table(data: dict[str, Any]) -> RotaryTable:
+    frequencies, long = tuple(data.pop("frequencies")), tuple(data.pop("long_frequencies"))
+    return RotaryTable(frequencies=frequencies, long_frequencies=long, **data)
 
 
 def _stream(data: dict[str, Any]) -> StreamPart:

@@ -19,6 +19,8 @@ from headrace.codegen.buffers import (
 )
 from headrace.codegen.cache import CacheLayout
 from headrace.codegen.constants import TablePlace, VectorPlace, place_tables, place_vectors
+from headrace.codegen.embeddings import place_rows
+from headrace.codegen.manifest import RowsPart
 from headrace.codegen.scratch import Scratch, lay_out_scratch, widest_row
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import FLOAT, padded, width
@@ -51,6 +53,11 @@ class Plan(Structure):
     @cached_property
     def tables(self) -> dict[str, TablePlace]:
         return place_tables(self)
+
+    @cached_property
+    def rows(self) -> dict[str, RowsPart]:
+        """The embeddings' tables by name."""
+        return place_rows(self)
 
     @cached_property
     def scratch(self) -> Scratch:

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from xdsl.ir import Operation, OpResult, SSAValue
 
-from headrace.checkpoint.formats import storage_format
 from headrace.codegen.attention import merge_partials
+from headrace.codegen.embeddings import table_name
 from headrace.codegen.norm_code import NormCode
 from headrace.codegen.places import Places, Rows
 from headrace.codegen.rope_code import RopeCode
 from headrace.codegen.row_kernels import copy_row, map_rows
 from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
-from headrace.codegen.widths import weight_format, width
+from headrace.codegen.widths import width
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, MapOp, NormOp, ReshapeOp, SelectOp
-from headrace.ir.shapes import features_of, weight_shape
+from headrace.ir.shapes import features_of
 from headrace.ir.stages import prologue
 
 
@@ -125,14 +125,25 @@ class RowCode:
             yield start, e.offset(source, start, F32), e.offset(out, start, F32)
 
     def _embed(self, op: EmbeddingOp, row: Value) -> Value:
-        e, frame = self.e, self.at.frame
+        e = self.e
         out = self._target(op.result, row)
-        format, cols = weight_format(op.table), weight_shape(op.table)[1]
-        kernel = dequantise_row(e.module, e.features, format, cols)
-        token = e.sext(e.load(e.offset(frame.get("token_ids"), row, I32), I32), I64)
-        stored = e.offset(frame.get("rows"), token * storage_format(format).row_bytes(cols))
-        e.call(kernel, stored, out)
+        part = self.at.plan.rows[table_name(op)]
+        kernel = dequantise_row(e.module, e.features, part.format, part.cols)
+        index = self._index(op, row)
+        table = self.at.frame.get("rows")
+        table = e.offset(table, part.at) if part.at else table
+        e.call(kernel, e.offset(table, index * part.row_bytes), out)
         return out
+
+    def _index(self, op: EmbeddingOp, row: Value) -> Value:
+        """Which row of the table: the token's number, or its position."""
+        e, program = self.e, self.at.plan.program
+        if op.ids is program.positions:
+            return self.at.position(row)
+        if op.ids is not program.tokens:
+            raise ProgramError("an embedding is of tokens or positions", where=self.at.name)
+        token = e.load(e.offset(self.at.frame.get("token_ids"), row, I32), I32)
+        return e.sext(token, I64)
 
     def _merge(self, value: SSAValue, row: Value) -> Value:
         """An attention's row: of one token it is merged from partials, of several it is final."""

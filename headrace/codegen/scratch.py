@@ -46,7 +46,6 @@ def lay_out_scratch(structure: Structure, max_tokens: int) -> Scratch:
     """The scratch of a program whose steps have `max_tokens` tokens at most."""
     cols = max(padded(weight_shape(op.weight)[1]) for op in structure.ops(LinearOp))
     rows = max(_scratch_rows(stage) for stage in structure.stages)
-    vocabulary = weight_shape(structure.embedding.table)[0]
     parameters = max_tokens * (cols // TILE_COLS)
     floats = (
         max_tokens * cols,
@@ -55,7 +54,7 @@ def lay_out_scratch(structure: Structure, max_tokens: int) -> Scratch:
         parameters,
         rows * widest_row(structure),
         _product_floats(structure, max_tokens),
-        padded(vocabulary),
+        padded(structure.vocabulary),
     )
     return Scratch(*accumulate((aligned(FLOAT * each) for each in floats), initial=0))
 

@@ -11,7 +11,6 @@ from headrace.codegen.product_code import emit_product_stage
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.sampling import sample_token
 from headrace.codegen.tile import I32, Value
-from headrace.codegen.widths import width
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp
@@ -91,7 +90,7 @@ def _emit_sample(places: Places) -> None:
     e, frame = places.e, places.frame
     values = outer_values(places.stage)
     (logits,) = (value for value in values if isinstance(value.type, TensorType))
-    kernel = sample_token(e.module, e.features, width(logits))
+    kernel = sample_token(e.module, e.features, places.plan.vocabulary)
     with e.when(frame.get("worker").equals(0)):
         weights = places.private(places.plan.scratch.weights)
         token = e.call(kernel, frame.base, places.buffer(logits), weights)

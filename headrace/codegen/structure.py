@@ -11,8 +11,9 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
-from headrace.ir.model_ops import EmbeddingOp
+from headrace.ir.model_ops import EmbeddingOp, SampleOp
 from headrace.ir.program_ops import ProgramOp
+from headrace.ir.shapes import features_of, matrix_shape
 from headrace.ir.stages import stage_name, stage_ops
 
 T = TypeVar("T")
@@ -85,8 +86,17 @@ class Structure:
                     yield op
 
     @cached_property
-    def embedding(self) -> EmbeddingOp:
-        return next(self.ops(EmbeddingOp))
+    def vocabulary(self) -> int:
+        """Tokens that can be fed and sampled: rows of their embedding, as far as logits go.
+
+        Raises:
+            ProgramError: the tokens have no embedding.
+        """
+        tables = [op.table for op in self.ops(EmbeddingOp) if op.ids is self.program.tokens]
+        if not tables:
+            raise ProgramError("a program embeds its tokens")
+        logits = (features_of(op.logits)[0] for op in self.ops(SampleOp))
+        return min(*(matrix_shape(table)[0] for table in tables), *logits)
 
     @cached_property
     def streams(self) -> dict[str, list[StreamOp]]:

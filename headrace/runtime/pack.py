@@ -110,10 +110,10 @@ def _write_vectors(manifest: Manifest, weights: Weights, file: BinaryIO) -> None
 
 
 def _write_rows(manifest: Manifest, weights: Weights, file: BinaryIO, shown: Progress) -> None:
-    rows = manifest.rows
-    read = _in_format(weights(rows.name), rows.format, rows.cols)
-    file.seek(manifest.rows_start)
-    for first in range(0, rows.rows, _CHUNK_ROWS):
-        piece = np.ascontiguousarray(read(slice(first, first + _CHUNK_ROWS))).tobytes()
-        file.write(piece)
-        shown.advance(len(piece))
+    for part in manifest.rows:
+        read = _in_format(weights(part.name), part.format, part.cols)
+        file.seek(manifest.rows_start + part.at)
+        for first in range(0, part.rows, _CHUNK_ROWS):
+            piece = np.ascontiguousarray(read(slice(first, first + _CHUNK_ROWS))).tobytes()
+            file.write(piece)
+            shown.advance(len(piece))

@@ -21,7 +21,7 @@ class Storage:
 
     Attributes:
         streams, private: of each worker. vectors, shared, cache: of all.
-        rows: the embedding table, in the page cache.
+        rows: the embeddings' tables, in the page cache.
         block_table: int32, the KV block of each 64 positions.
 
     Raises:
@@ -37,8 +37,8 @@ class Storage:
         ]
         length = manifest.rows_start - manifest.vectors_start
         self.vectors = read_file(packed, manifest.vectors_start, length)
-        rows = manifest.rows
-        self.rows = map_file(packed, manifest.rows_start, rows.rows * rows.row_bytes)
+        rows_bytes = manifest.packed_bytes - manifest.rows_start
+        self.rows = map_file(packed, manifest.rows_start, rows_bytes)
         self.shared = Memory(manifest.shared_bytes)
         self.private = [Memory(manifest.private_bytes) for _ in range(manifest.workers)]
         blocks = -(-context // abi.KV_BLOCK)

@@ -84,7 +84,7 @@ def test_areas_of_the_packed_file_do_not_overlap(name: str) -> None:
     starts = [*manifest.stream_starts[1:], manifest.vectors_start, manifest.rows_start]
     ends.append(manifest.vectors_start + vectors_end)
     assert all(end <= start for end, start in zip(ends, starts, strict=True))
-    rows = manifest.rows
+    (rows,) = manifest.rows
     assert manifest.packed_bytes == manifest.rows_start + rows.rows * rows.row_bytes
 
 
