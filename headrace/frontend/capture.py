@@ -18,11 +18,14 @@ from headrace.errors import UnsupportedModelError
 from headrace.frontend.bindings import directory_bindings
 from headrace.frontend.directory_config import directory_config, directory_stop_tokens
 from headrace.frontend.export import export_step
-from headrace.frontend.gguf_bindings import gguf_bindings, scale_rotary
+from headrace.frontend.gguf_bindings import gguf_bindings
 from headrace.frontend.gguf_config import gguf_config, gguf_stop_tokens
+from headrace.frontend.gguf_rotary import scale_rotary
 from headrace.frontend.hooks import captured_attention
 from headrace.frontend.instantiate import buffer_values, instantiate
 from headrace.frontend.lower_step import lower_step
+from headrace.ir.program_ops import WeightOp
+from headrace.ir.shapes import weight_shape
 from headrace.ir.types import WeightType
 
 
@@ -113,10 +116,19 @@ def capture_module(module: torch.nn.Module, context: int | None = None) -> Captu
     with captured_attention(module) as keywords:
         exported = export_step(module, positions, {}, keywords)
     program = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
+    parameters = dict(module.named_parameters())
     weights = {
-        name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
+        weight.weight_name.data: _values(parameters, weight)
+        for weight in program.walk()
+        if isinstance(weight, WeightOp)
     }
     return CapturedModule(program, weights, positions)
+
+
+def _values(parameters: Mapping[str, torch.Tensor], weight: WeightOp) -> NDArray[np.float32]:
+    """A parameter in the shape that the program gives it: norms' weights are vectors."""
+    values = parameters[weight.weight_name.data].detach().cpu().numpy()
+    return values.reshape(weight_shape(weight.result))
 
 
 def _configured_context(module: torch.nn.Module) -> int:

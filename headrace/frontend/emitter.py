@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.irdl import IRDLOperation
@@ -58,8 +59,15 @@ class Emitter:
 
     def weight(self, name: str) -> SSAValue:
         """The weight of that name; emitted before its first use."""
+        return self._emitted(name, self._shapes[name])
+
+    def vector(self, name: str) -> SSAValue:
+        """As `weight`; the entries of a parameter of several dimensions lie in one."""
+        return self._emitted(name, (prod(self._shapes[name]),))
+
+    def _emitted(self, name: str, shape: tuple[int, ...]) -> SSAValue:
         if name not in self._weights:
-            operation = WeightOp(name, self._weight_types(name, self._shapes[name]))
+            operation = WeightOp(name, self._weight_types(name, shape))
             self.block.add_op(operation)
             operation.result.name_hint = identifier("_".join(name.split(".")[-2:]))
             self._weights[name] = operation.result

@@ -84,7 +84,7 @@ def export_step(
         )
     device = next(module.parameters()).device
     example = torch.zeros(1, min(EXAMPLE_TOKENS, context), dtype=torch.long, device=device)
-    length = Dim("T", min=SHORTEST_CONTEXT, max=context)
+    length = Dim("T", min=SHORTEST_CONTEXT, max=_longest(context))
     try:
         with torch.no_grad():
             program = torch.export.export(
@@ -104,6 +104,12 @@ def export_step(
             hint="the forward pass must not depend on the values of its inputs",
         ) from error
     return _exported(program, module, context, values)
+
+
+def _longest(context: int) -> int:
+    """The longest text to export for. A slice of a table as long as the context is the table itself
+    for just that length, which torch.export takes for a case of its own: leave it out."""
+    return context - 1 if context > SHORTEST_CONTEXT + 1 else context
 
 
 def _assigns_in_place(program: torch.export.ExportedProgram) -> bool:

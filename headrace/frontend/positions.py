@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,24 @@ def evaluate(trace: Trace, node: Node) -> tuple[NDArray[np.int64], torch.Tensor]
     return positions, _run(trace, node, needed, positions)
 
 
+def evaluate_among(
+    trace: Trace, node: Node, tokens: int, given: Mapping[Node, torch.Tensor] | None = None
+) -> torch.Tensor:
+    """A node's value for the first `tokens` positions, where some nodes have values given.
+
+    Raises:
+        CannotLowerError: it depends on more than positions, constants and the given nodes.
+    """
+    known = given or {}
+    needed = _ancestors(trace, node, known)
+    return _run(trace, node, needed, np.arange(tokens), known)
+
+
+def ancestors(trace: Trace, node: Node) -> set[Node]:
+    """All that a constant node is computed from, and itself."""
+    return _ancestors(trace, node)
+
+
 def scalar(trace: Trace, node: Node) -> float | None:
     """The number that a constant node of one element is; None if it has more."""
     if any(isinstance(size, torch.SymInt) or size != 1 for size in shape_of(node)):
@@ -45,23 +65,31 @@ def _sample(context: int) -> NDArray[np.int64]:
     return chosen[chosen < context]
 
 
-def _ancestors(trace: Trace, node: Node) -> set[Node]:
+def _ancestors(trace: Trace, node: Node, known: Container[Node] = ()) -> set[Node]:
     found: set[Node] = set()
     stack = [node]
     while stack:
         current = stack.pop()
         if current not in found and current is not trace.exported.tokens:
             found.add(current)
-            stack += [] if is_call(current, aten.sym_size.int) else current.all_input_nodes
+            ends = current in known or is_call(current, aten.sym_size.int)
+            stack += [] if ends else current.all_input_nodes
     return found
 
 
-def _run(trace: Trace, node: Node, needed: set[Node], positions: NDArray[np.int64]) -> torch.Tensor:
+def _run(
+    trace: Trace,
+    node: Node,
+    needed: set[Node],
+    positions: NDArray[np.int64],
+    known: Mapping[Node, torch.Tensor] = MappingProxyType({}),
+) -> torch.Tensor:
     exported = trace.exported
     values: dict[Node, Any] = {
         constant: value for constant, value in exported.constants.items() if not value.is_meta
     }
     values[exported.positions] = torch.from_numpy(positions)[None]
+    values.update(known)
     with torch.no_grad():
         for current in exported.graph.nodes:
             if current in needed and current not in values:
