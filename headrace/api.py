@@ -39,7 +39,8 @@ def load(
     Args:
         source: an alias ("smollm2"), a GGUF file, a Hugging Face directory, a hub id "owner/name",
             or "random:SHAPE@FORMAT".
-        weights: "auto" keeps the stored formats; "f32" and "bf16" convert matrices.
+        weights: "auto" keeps the stored formats; "f32", "bf16", "q8" and "q4" convert matrices,
+            the last two to 8 and 4 bits with a scale for 32 values.
         threads: None takes one for each physical core allowed.
         context: tokens that prompt and answer may have together; None takes what the model
             was made for, up to 8192.

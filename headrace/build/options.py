@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from headrace.errors import RequestError
 
-Weights = Literal["auto", "f32", "bf16"]
+Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 MAX_WORKERS = 1024
 
 
@@ -17,7 +17,8 @@ class Options:
 
     Attributes:
         workers: threads; more than there are cores is allowed, and slower.
-        weights: `auto` keeps the formats that are stored; `f32` and `bf16` convert matrices.
+        weights: `auto` keeps the formats that are stored; all others convert matrices: `q8` and
+            `q4` to 8 and 4 bits, with a scale for 32 columns.
         profile: note the time of each stage while the program runs.
 
     Raises:

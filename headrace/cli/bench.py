@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli.choices import Weights
 from headrace.cli.console import terminal_progress
 from headrace.cli.tables import table_console
 
@@ -21,7 +22,7 @@ def bench(
     decode: int = 128,
     repetitions: int = 5,
     threads: int | None = None,
-    weights: Literal["auto", "f32", "bf16"] = "auto",
+    weights: Weights = "auto",
     peers: Annotated[bool, Switch] = False,
     peer_python: Path | None = None,
     json: Annotated[bool, Switch] = False,
@@ -35,7 +36,7 @@ def bench(
         decode: Tokens generated after it.
         repetitions: How often everything is measured; medians are over them.
         threads: Workers, for the peers too; one for each physical core allowed, if not given.
-        weights: Keep the stored format, or convert matrices to f32 or bf16.
+        weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
         peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
         peer_python: The Python that has llama-cpp-python; $HEADRACE_PEER_PYTHON or this one, if
             not given.

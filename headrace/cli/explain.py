@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from headrace.cli.choices import Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -27,7 +28,7 @@ def explain(
     graph: Path | None = None,
     prompt: int = 256,
     threads: int | None = None,
-    weights: Literal["auto", "f32", "bf16"] = "auto",
+    weights: Weights = "auto",
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
 ) -> None:
     """Show how a model runs: stages, bytes, token edges, and where the time goes.
@@ -40,7 +41,7 @@ def explain(
         graph: Draw the program as a dataflow graph into this SVG file instead.
         prompt: Tokens in the KV cache when the step is looked at.
         threads: Workers; one for each physical core allowed, if not given.
-        weights: Keep the stored format, or convert matrices to f32 or bf16.
+        weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
         measure: Run the program for the measured figures, else only predict.
     """
     from headrace.bench.plan import Plan

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli.choices import Weights
 from headrace.engine.request import DEFAULT_MAX_TOKENS, Request
 from headrace.errors import RequestError
 
@@ -30,7 +31,7 @@ def run(
     seed: int | None = None,
     context: int | None = None,
     threads: int | None = None,
-    weights: Literal["auto", "f32", "bf16"] = "auto",
+    weights: Weights = "auto",
 ) -> int:
     """Answer a prompt, or chat; gives the exit status.
 
@@ -48,7 +49,7 @@ def run(
         context: Tokens that prompt and answer may have together; what the model allows, up to
             8192, if not given.
         threads: Workers; one for each physical core allowed, if not given.
-        weights: Keep the stored format, or convert matrices to f32 or bf16.
+        weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
     """
     request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
     prompt = _prompt(model, prompt, raw)

@@ -11,16 +11,17 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from headrace.checkpoint.formats import FORMATS
-from headrace.errors import ProgramError
+from headrace.checkpoint.formats import storage_format
+from headrace.errors import ProgramError, UnsupportedFormatError
 from headrace.ir.attention_ops import AppendOp
 from headrace.ir.model_ops import LinearOp
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.types import WeightType
 from headrace.passes.programs import program_of, row_sources
-from headrace.passes.weight_types import is_quantised, weight_type
+from headrace.passes.weight_types import is_integer, weight_type
 
-CHOICES = ("auto", "f32", "bf16")
+#: What may be chosen, and the format that matrices get; None keeps each one's own.
+CHOICES = {"auto": None, "f32": "f32", "bf16": "bf16", "q8": "q8_0", "q4": "q4_0"}
 
 #: Holds the values of every format exactly.
 EXACT = "f32"
@@ -32,18 +33,18 @@ class ChooseFormatsPass(ModulePass):
 
     weights: "auto" keeps what is stored, with one exception: keys and values that are appended
         together come from one stage, whose input has one form, so where one of their weights is
-        quantised and the other is not, the quantised one becomes f32, which holds its values
-        exactly. "f32" or "bf16" is taken for all matrices.
+        of integers and the other is not, that of integers becomes f32, which holds its values
+        exactly. "f32", "bf16", "q8" or "q4" (8 or 4 bits, a scale for 32 columns) is taken for
+        all matrices.
 
     Before: weights have the formats in which the checkpoint stores them.
     After: matrices have the chosen format, vectors (norms, biases) f32. `activation` of a linear
-        is "q8" where its weight is quantised, else "f32". `format` of an append is "f32" where
+        is "q8" where its weight is of integers, else "f32". `format` of an append is "f32" where
         every matrix is, else "f16".
     Leaves alone: the operators and their order.
 
     Raises:
-        ProgramError: an unknown choice or format; a quantised weight whose rows are no whole
-            number of blocks.
+        ProgramError: an unknown choice or format.
     """
 
     name = "choose-formats"
@@ -75,24 +76,15 @@ def _is_matrix(weight: WeightOp) -> bool:
 
 
 def _chosen(weight: WeightOp, choice: str) -> str:
-    stored = weight_type(weight.result)
-    format = stored.format.data
-    if format not in FORMATS:
-        raise ProgramError(
-            f"there is no weight format '{format}'",
-            where=f"weight {weight.weight_name.data!r}",
-            hint=f"one of {', '.join(FORMATS)}",
-        )
+    stored = weight_type(weight.result).format.data
+    try:
+        storage_format(stored)
+    except UnsupportedFormatError as error:
+        where = f"weight {weight.weight_name.data!r}"
+        raise ProgramError(error.what, where=where, hint=error.hint) from error
     if not _is_matrix(weight):
         return "f32"
-    chosen = format if choice == "auto" else choice
-    if stored.shape[-1] % FORMATS[chosen].block:
-        raise ProgramError(
-            f"rows of {stored.shape[-1]} values are no whole number of {chosen} blocks",
-            where=f"weight {weight.weight_name.data!r}",
-            hint="choose weights=f32 or weights=bf16",
-        )
-    return chosen
+    return CHOICES[choice] or stored
 
 
 def _set_format(weight: WeightOp, format: str) -> None:
@@ -108,14 +100,14 @@ def _agree_on_appended(ops: Sequence[Operation]) -> None:
         if isinstance(op, AppendOp):
             owners = [linear.weight.owner for linear in sources.get(op.cache, ())]
             weights = [owner for owner in owners if isinstance(owner, WeightOp)]
-            quantised = [each for each in weights if is_quantised(each.result)]
-            if len(quantised) < len(weights):
-                for weight in quantised:
+            integers = [each for each in weights if is_integer(each.result)]
+            if len(integers) < len(weights):
+                for weight in integers:
                     _set_format(weight, EXACT)
 
 
 def _activation(weight: SSAValue) -> str:
-    return "q8" if is_quantised(weight) else "f32"
+    return "q8" if is_integer(weight) else "f32"
 
 
 def _entry_format(weights: Sequence[WeightOp]) -> str:

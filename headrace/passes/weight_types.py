@@ -26,9 +26,9 @@ def format_of(weight: SSAValue) -> StorageFormat:
     return storage_format(weight_type(weight).format.data)
 
 
-def is_quantised(weight: SSAValue) -> bool:
-    """Whether values of a weight share scales."""
-    return format_of(weight).block > 1
+def is_integer(weight: SSAValue) -> bool:
+    """Whether products with a weight take activations of 8 bits."""
+    return format_of(weight).integer
 
 
 def packed_row_bytes(segment: Segment) -> int:

@@ -1,0 +1,8 @@
+"""What several commands let choose; here, so that none of them imports the engine for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: As `headrace.build.Weights`.
+Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
