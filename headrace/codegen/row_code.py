@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Operation, OpResult, SSAValue
 
+from headrace.codegen.append_code import AppendCode
 from headrace.codegen.attention import merge_partials
 from headrace.codegen.embeddings import table_name
 from headrace.codegen.norm_code import NormCode
@@ -16,11 +18,11 @@ from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
 from headrace.codegen.widths import width
 from headrace.errors import ProgramError
-from headrace.ir.attention_ops import AttentionOp, RopeOp
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, MapOp, NormOp, ReshapeOp, SelectOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import prologue
+from headrace.ir.stages import outer_values, prologue
 
 
 class RowCode:
@@ -29,23 +31,31 @@ class RowCode:
     def __init__(self, places: Places, ops: Sequence[Operation]) -> None:
         self.at, self.e = places, places.e
         self.ops = ops
+        outer = outer_values(places.stage)
         self._yielded: dict[SSAValue, Rows] = {
             inner: places.rows_of(result)
             for inner, result in zip(places.stage.yielded, places.stage.results_, strict=True)
-            if inner.owner in ops
+            if isinstance(inner.type, TensorType) and (inner.owner in ops or inner in outer)
         }
+        self._moved = [inner for inner in self._yielded if inner in outer]
         self._scratch: dict[SSAValue, Value] = {
             op.results[0]: places.scratch_row()
             for op in ops
-            if not isinstance(op, SelectOp | ReshapeOp) and op.results[0] not in self._yielded
+            if not isinstance(op, SelectOp | ReshapeOp | AppendOp)
+            and op.results[0] not in self._yielded
         }
         self._found: dict[SSAValue, Value] = {}
 
     def emit(self, row: Value) -> None:
-        """Compute all operators for one row."""
+        """Compute all operators for one row, and copy what the stage hands on as it is."""
         self._found = {}
         for op in self.ops:
-            self._found[op.results[0]] = self._emit_op(op, row)
+            if isinstance(op, AppendOp):
+                self._append(op, row)
+            else:
+                self._found[op.results[0]] = self._emit_op(op, row)
+        for value in self._moved:
+            self._handed_on(value, self.place(value, row), row)
 
     def place(self, value: SSAValue, row: Value) -> Value:
         """Where the row of a value is that was just computed, or comes from another stage."""
@@ -80,14 +90,18 @@ class RowCode:
     def _select(self, op: SelectOp, row: Value) -> Value:
         e, frame = self.e, self.at.frame
         index = e.load(e.offset(frame.get("output_rows"), row, I32), I32)
-        return self.at.rows_of(op.input)(e.sext(index, I64))
+        source = self.at.rows_of(op.input)(e.sext(index, I64))
+        return self._handed_on(op.result, source, row)
 
     def _reshape(self, op: ReshapeOp, row: Value) -> Value:
-        source = self.place(op.input, row)
-        rows = self._yielded.get(op.result)
+        return self._handed_on(op.result, self.place(op.input, row), row)
+
+    def _handed_on(self, value: SSAValue, source: Value, row: Value) -> Value:
+        """Where a value's row is that is at `source`: also in the stage's result, if it is one."""
+        rows = self._yielded.get(value)
         if rows is None:
             return source
-        copy_row(self.e, source, rows(row), width(op.result))
+        copy_row(self.e, source, rows(row), width(value))
         return rows(row)
 
     def _map(self, op: MapOp, row: Value) -> Value:
@@ -112,6 +126,13 @@ class RowCode:
         for _, x, y in self._heads(op.input, source, out):
             rope.emit(x, y)
         return out
+
+    def _append(self, op: AppendOp, row: Value) -> None:
+        append = AppendCode(self.at, op, row)
+        for value, size, store in append.parts:
+            source = self.place(value, row)
+            with self.e.range(0, append.cache.heads) as head:
+                append.emit(store, head, source, head * size)
 
     def _heads(
         self, value: SSAValue, source: Value, out: Value

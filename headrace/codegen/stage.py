@@ -24,26 +24,19 @@ def emit_stage(places: Places) -> None:
             emit_product_stage(places)
         case "attention":
             _emit_attention(places)
-        case "embedding":
-            _emit_embedding(places)
-        case "rowwise":
-            _emit_rows(places, places.e.i64(0), 1)
+        case "embedding" | "rowwise":
+            _emit_rows(places)
         case "sample":
             _emit_sample(places)
 
 
-def _emit_embedding(places: Places) -> None:
-    """Every row for itself, or every worker each of its own."""
+def _emit_rows(places: Places) -> None:
+    """Every worker all rows for itself, or the rows of its own tokens."""
     assert places.stage.shard is not None
-    if places.stage.shard.data.axis == "all":
-        _emit_rows(places, places.e.i64(0), 1)
-    else:
-        _emit_rows(places, places.frame.get("worker"), places.plan.workers)
-
-
-def _emit_rows(places: Places, first: Value, step: int) -> None:
+    private = places.stage.shard.data.axis == "all"
+    first = places.e.i64(0) if private else places.frame.get("worker")
     rows = RowCode(places, prologue(places.stage))
-    with places.e.range(first, places.row_count, step) as row:
+    with places.e.range(first, places.row_count, 1 if private else places.plan.workers) as row:
         rows.emit(row)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from xdsl.ir import Operation, SSAValue
 
+from headrace.codegen.append_code import AppendCode
 from headrace.codegen.norm_code import NormCode
 from headrace.codegen.places import Places
 from headrace.codegen.rope_code import RopeCode
@@ -114,16 +115,10 @@ class UnitCode:
             yield start, place, self.e.offset(out, start, F32)
 
     def _append(self, op: AppendOp) -> None:
-        cache = self.at.plan.cache
-        position = self.at.position(self.row)
-        layer = self.at.by_trip(op.layers.data, "cache_layers")
-        for value, size, store in (
-            (op.key, cache.key_head, cache.store_key),
-            (op.value, cache.value_head, cache.store_value),
-        ):
+        append = AppendCode(self.at, op, self.row)
+        for value, size, store in append.parts:
             if value not in self.found:
                 continue
             for index, start in enumerate(range(0, self.rows, size)):
                 head = self.unit * (self.rows // size) + index
-                place = cache.head_place(self.at.frame, position, layer, head)
-                store(self.e, self.e.offset(self.found[value], start, F32), place, position)
+                append.emit(store, head, self.found[value], start)
