@@ -19,7 +19,7 @@ def warm_start(model: str, options: Options) -> float:
     Raises:
         MachineError: the command fails; the message ends with what it said.
     """
-    command = [sys.executable, "-m", "headrace", "run", model, PROMPT, "--max-tokens", "1"]
+    command = [sys.executable, "-m", "headrace", "run", model, PROMPT, "--raw", "--max-tokens", "1"]
     choices = ["--threads", str(options.workers), "--weights", options.weights]
     return first_output([*command, *choices])
 
