@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS
-from headrace.checkpoint.row_view import Indices, RowView, as_slice
+from headrace.checkpoint.row_view import Indices, JoinedViews, RowView, as_slice
 from headrace.checkpoint.tensors import Checkpoint, StoredTensor
 from headrace.errors import MalformedFileError, UnsupportedFormatError
+
+Views: TypeAlias = tuple[RowView | JoinedViews, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Binding:
     """
 
     tensor: str
-    rows: tuple[RowView, ...] = ()
+    rows: Views = ()
     add: float = 0.0
     transpose: bool = False
     flat: bool = False
@@ -38,9 +40,7 @@ class Binding:
     def from_fields(fields: Mapping[str, Any]) -> Binding:
         """What `dataclasses.asdict` made a dictionary of, be it through JSON."""
         rest = dict(fields)
-        views = rest.pop("rows")
-        rows = (RowView(each["start"], tuple((n, s) for n, s in each["dims"])) for each in views)
-        return Binding(rows=tuple(rows), **rest)
+        return Binding(rows=tuple(_view(each) for each in rest.pop("rows")), **rest)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of what is bound, from the stored tensor's."""
@@ -48,6 +48,15 @@ class Binding:
         if self.rows:
             shape = (self.rows[-1].count, *shape[1:])
         return (int(np.prod(shape)),) if self.flat else shape
+
+    def of(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the steps make of a tensor in memory; a view of it where that can be."""
+        result = array.T if self.transpose else array
+        for view in self.rows:
+            result = result[as_slice(view.indices())]
+        if self.add:
+            result = result + np.float32(self.add)
+        return result.reshape(-1) if self.flat else result
 
     def then(self, view: Binding) -> Binding:
         """This binding of a parameter, and then `view` of that parameter (its name is ignored).
@@ -68,6 +77,16 @@ class Binding:
             transpose=self.transpose != view.transpose,
             flat=self.flat or view.flat,
         )
+
+
+def _view(fields: Mapping[str, Any]) -> RowView | JoinedViews:
+    if "views" in fields:
+        return JoinedViews(tuple(_row_view(each) for each in fields["views"]))
+    return _row_view(fields)
+
+
+def _row_view(fields: Mapping[str, Any]) -> RowView:
+    return RowView(fields["start"], tuple((count, stride) for count, stride in fields["dims"]))
 
 
 def unpermuted(rows: int, heads: int) -> RowView:
@@ -114,7 +133,7 @@ def _elements(stored: StoredTensor, why: str, where: str) -> NDArray[np.uint8]:
     return stored.raw.reshape(*stored.shape, stored.format.block_bytes)
 
 
-def _transposed(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> StoredTensor:
+def _transposed(stored: StoredTensor, views: Views, where: str) -> StoredTensor:
     if len(stored.shape) != 2:
         raise MalformedFileError(
             f"tensor '{stored.name}' has the shape {list(stored.shape)} and is to be transposed",
@@ -128,7 +147,7 @@ def _transposed(stored: StoredTensor, views: tuple[RowView, ...], where: str) ->
     return StoredTensor(stored.name, stored.format, (rows, columns), raw)
 
 
-def _rows(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> StoredTensor:
+def _rows(stored: StoredTensor, views: Views, where: str) -> StoredTensor:
     if len(stored.shape) not in (1, 2):
         raise MalformedFileError(
             f"tensor '{stored.name}' has the shape {list(stored.shape)}, and rows of it are wanted",
@@ -149,9 +168,7 @@ def _rows(stored: StoredTensor, views: tuple[RowView, ...], where: str) -> Store
     )
 
 
-def _selected(
-    name: str, views: tuple[RowView, ...], rows: int, where: str
-) -> slice | NDArray[np.intp]:
+def _selected(name: str, views: Views, rows: int, where: str) -> slice | NDArray[np.intp]:
     chosen: Indices = np.arange(rows)
     for view in views:
         wanted = view.indices()

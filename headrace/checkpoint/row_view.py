@@ -38,6 +38,26 @@ class RowView:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedViews:
+    """The rows of several views, one view's after the other's."""
+
+    views: tuple[RowView, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(view.count for view in self.views)
+
+    @property
+    def text(self) -> str:
+        """As it stands behind a weight's name: `[0:64][96:128]`."""
+        return "".join(view.text for view in self.views)
+
+    def indices(self) -> Indices:
+        """The row numbers, [count]."""
+        return np.concatenate([view.indices() for view in self.views])
+
+
 def row_view(indices: Indices) -> RowView | None:
     """The view with these row numbers, in as few dimensions as there can be; None if none has."""
     if not indices.size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -36,6 +37,36 @@ class Metadata:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(key, "one number", value)
         return float(str(np.float32(value)))
+
+    def optional(self, key: str) -> float | None:
+        """As `real`; None where the file does not say."""
+        return self.real(key) if self.has(key) else None
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false; errors as `count`."""
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false", value)
+        return value
+
+    def pattern(self, key: str, period: int, count: int) -> list[bool]:
+        """One truth for each of `count` layers.
+
+        The file holds them all, or a period: every layer is true but the last of a period.
+
+        Args:
+            period: what counts where the file does not say.
+        """
+        value = self._get(key, period)
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, list):
+            entries = cast("list[object]", value)
+            if len(entries) != count or not all(isinstance(each, bool | int) for each in entries):
+                raise self._wrong(key, f"one truth for each of {count} layers", value)
+            return [bool(each) for each in entries]
+        every = self.count(key, period)
+        return [(layer + 1) % every != 0 for layer in range(count)]
 
     def text(self, key: str, default: str) -> str:
         value = self._get(key, default)

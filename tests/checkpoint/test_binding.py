@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from headrace.checkpoint.binding import Binding, bind, unpermuted
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import GGUFCheckpoint, open_gguf
-from headrace.checkpoint.row_view import RowView, row_view
+from headrace.checkpoint.row_view import JoinedViews, RowView, row_view
 from headrace.errors import HeadraceError, MalformedFileError, UnsupportedFormatError
 
 
@@ -171,6 +171,16 @@ def test_consecutive_rows_are_no_copy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.raw, checkpoint.tensor("w").raw[2:6])
 
 
-@given(st.builds(Binding, st.text(), st.lists(views, max_size=2).map(tuple), st.just(0.5)))
+joined = st.lists(views, min_size=1, max_size=3).map(lambda each: JoinedViews(tuple(each)))
+
+
+@given(joined)
+def test_joined_views_are_one_after_the_other(join: JoinedViews) -> None:
+    expected = [row for view in join.views for row in view.indices().tolist()]
+    assert join.indices().tolist() == expected
+    assert join.count == len(expected)
+
+
+@given(st.builds(Binding, st.text(), st.lists(views | joined, max_size=2).map(tuple), st.just(0.5)))
 def test_bindings_round_trip_through_json(binding: Binding) -> None:
     assert Binding.from_fields(json.loads(json.dumps(asdict(binding)))) == binding
