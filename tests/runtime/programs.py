@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,6 @@ from headrace.ir.interpreter import Interpreter
 from headrace.passes.pipeline import map_program
 from headrace.runtime.pack import pack
 from headrace.runtime.program import Program
-from headrace.runtime.schedule import Sampling, Schedule
 from tests.frontend.models import family, random_model, save_directory, save_gguf
 
 Floats = NDArray[np.float32]
@@ -118,49 +117,3 @@ def built(case: Case) -> Built:
     packed = _new_directory() / "packed"
     pack(manifest, model.weights, packed)
     return Built(manifest, code, packed, kept[0], model.weights, case.weights)
-
-
-def ids(count: int, vocabulary: int, seed: int = 0) -> NDArray[np.int32]:
-    return np.random.default_rng(seed).integers(0, vocabulary, count).astype(np.int32)
-
-
-def indices(values: Iterable[int]) -> NDArray[np.int32]:
-    return np.fromiter(values, np.int32)
-
-
-def run(program: Program, schedule: Schedule) -> list[int]:
-    """Run a schedule to its end; the tokens it gives."""
-    program.submit(schedule)
-    assert program.wait(60)
-    return program.poll()
-
-
-def logits(program: Program, tokens: NDArray[np.int32], chunks: Sequence[int]) -> Floats:
-    """Logits of all tokens, fed in chunks of these sizes."""
-    assert sum(chunks) == len(tokens)
-    rows: list[Floats] = []
-    start = 0
-    for size in chunks:
-        run(program, Schedule(tokens[start : start + size], start, indices(range(size))))
-        rows.append(program.logits().copy())
-        start += size
-    return np.concatenate(rows)
-
-
-def generate(
-    program: Program,
-    prompt: NDArray[np.int32],
-    steps: int,
-    sampling: Sampling | None = None,
-    stops: tuple[int, ...] = (),
-) -> list[int]:
-    """Tokens after a prompt, in one schedule."""
-    last = indices([len(prompt) - 1])
-    return run(program, Schedule(prompt, 0, last, steps, sampling or Sampling(), stops))
-
-
-def poison(program: Program) -> None:
-    """Fill all memory that no one has written yet with NaN."""
-    storage = program.storage
-    for memory in (storage.shared, storage.cache, *storage.private):
-        memory.view()[:] = 0xFF

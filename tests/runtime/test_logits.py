@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from headrace.runtime.schedule import Schedule
-from tests.runtime.programs import (
-    Built,
-    Case,
-    Floats,
-    built,
-    ids,
-    indices,
-    logits,
-    poison,
-    run,
-)
+from tests.runtime.driving import ids, indices, logits, poison, run
+from tests.runtime.programs import Built, Case, Floats, built
 
 TOKENS = 30
 

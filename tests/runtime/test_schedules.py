@@ -13,7 +13,8 @@ import pytest
 from headrace.errors import ContextLengthError, MachineError, RequestError
 from headrace.runtime.program import DEFAULT_CONTEXT, Program
 from headrace.runtime.schedule import MAX_STEPS, Sampling, Schedule
-from tests.runtime.programs import Case, built, generate, ids, indices, logits, run
+from tests.runtime.driving import generate, ids, indices, logits, run
+from tests.runtime.programs import Case, built
 
 CASE = Case("tiny-llama@f32", 2)
 VOCABULARY = 384

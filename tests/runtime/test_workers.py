@@ -11,7 +11,8 @@ import pytest
 
 from headrace.errors import MachineError
 from headrace.runtime.schedule import Sampling, Schedule
-from tests.runtime.programs import Case, built, generate, ids, indices
+from tests.runtime.driving import generate, ids, indices
+from tests.runtime.programs import Case, built
 
 CASE = Case("tiny-llama@f32", 2)
 PROMPT = ids(10, 384)

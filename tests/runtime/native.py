@@ -1,0 +1,96 @@
+"""Programs made by hand on the way of real ones: mapped, compiled, packed and run."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+
+from headrace.checkpoint.formats import storage_format
+from headrace.checkpoint.tensors import StoredTensor
+from headrace.codegen.compile import compile_program
+from headrace.codegen.manifest import Manifest
+from headrace.codegen.target import Target
+from headrace.ir.interpreter import Interpreter
+from headrace.ir.program_ops import WeightOp
+from headrace.passes.pipeline import map_program
+from headrace.runtime.pack import pack
+from headrace.runtime.program import Program
+from tests.runtime.driving import ids, logits, poison
+
+Floats = NDArray[np.float32]
+
+_temporary = tempfile.TemporaryDirectory(prefix="headrace-")
+
+
+class Native:
+    """A captured program, compiled for some workers; its weights are random.
+
+    Attributes:
+        module: the captured program.
+    """
+
+    def __init__(self, module: ModuleOp, workers: int, max_tokens: int = 64) -> None:
+        self.module = module
+        self._types = {
+            name: op.result.type
+            for op in module.walk()
+            if isinstance(op, WeightOp)
+            for name in op.names()
+        }
+        mapped = module.clone()
+        map_program(mapped, workers)
+        code, self.manifest = compile_program(mapped, Target.host(), max_tokens=max_tokens)
+        self.manifest = Manifest.from_json(self.manifest.to_json())
+        self._code = code
+        self._packed = Path(tempfile.mkdtemp(dir=_temporary.name)) / "packed"
+        pack(self.manifest, self.weight, self._packed)
+
+    def weight(self, name: str) -> StoredTensor:
+        """Norms' weights are near 1, matrices keep the size of what they multiply."""
+        kind = self._types[name]
+        values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(kind.shape)
+        values = values / np.sqrt(kind.shape[-1]) if len(kind.shape) == 2 else 1 + 0.3 * values
+        format = storage_format(kind.format.data)
+        raw = format.quantise(np.atleast_2d(values).astype(np.float32))
+        return StoredTensor(name, format, kind.shape, raw)
+
+    def open(self, context: int | None = None) -> Program:
+        return Program(self.manifest, self._code, self._packed, context=context)
+
+    def reference(self, tokens: int, context: int | None = None) -> Floats:
+        """The interpreter's logits of a random prompt, `[tokens, vocabulary]`."""
+        weights = lambda name: self.weight(name).dequantise()  # noqa: E731
+        interpreter = Interpreter(self.module, weights, context=context)
+        steps = range(tokens)
+        return interpreter.step(self._prompt(tokens), steps, [0] * tokens, steps)[0]
+
+    def logits(self, chunks: Sequence[int], context: int | None = None) -> Floats:
+        """The program's logits of the same prompt, fed in chunks, over poisoned memory."""
+        with self.open(context) as program:
+            poison(program)
+            return logits(program, self._prompt(sum(chunks)), chunks)
+
+    def _prompt(self, tokens: int) -> NDArray[np.int32]:
+        return ids(tokens, self.manifest.vocabulary)
+
+
+def check_native(
+    module: ModuleOp, workers: int, chunks: Sequence[Sequence[int]], context: int | None = None
+) -> Native:
+    """Compare with the interpreter: the logits of a prompt, however it is fed.
+
+    Weights are float32: sums of some hundred terms in another order are off by some 1e-6 of the
+    largest logit, and some ten layers' norms pass that on.
+    """
+    native = Native(module, workers)
+    expected = native.reference(sum(chunks[0]), context)
+    for each in chunks:
+        error = np.abs(native.logits(each, context) - expected).max()
+        assert error <= 1e-4 * np.abs(expected).max(), (error, np.abs(expected).max(), each)
+    return native

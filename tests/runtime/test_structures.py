@@ -1,0 +1,26 @@
+"""Decoders of every structure, natively: the interpreter's logits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.passes.decoder import Decoder
+from tests.passes.structures import STRUCTURES, Structured
+from tests.runtime.native import check_native
+
+TOKENS = 20
+CHUNKS = ([TOKENS], [7, 1, 12], [1] * TOKENS)
+
+
+def shape_of(builder: type[Structured], layers: int) -> Decoder:
+    kv_heads = 1 if builder.__name__ == "Bare" else 2
+    windows = (3, 0) if builder.sinks else (0,)
+    return Decoder(layers=layers, kv_heads=kv_heads, windows=windows, format="f32")
+
+
+@pytest.mark.parametrize("builder", STRUCTURES)
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_structures(builder: type[Structured], workers: int) -> None:
+    check_native(builder(shape_of(builder, 2)).module(), workers, CHUNKS)
