@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xdsl.dialects.builtin import (
     StringAttr,
@@ -246,11 +246,18 @@ class ProgramOp(IRDLOperation):
             if isinstance(op, FrequenciesOp)
         }
         for op in self.body.walk():
-            for name in op.table_names() if isinstance(op, RopeOp) else ():
-                require(name in sizes, f"rope: there is no step.frequencies @{name}")
-                head = features_of(op.results[0])[-1]
-                require(
-                    2 * sizes[name] <= head,
-                    f"rope: a head of {head} features has no room for"
-                    f" {sizes[name]} frequencies, @{name}",
-                )
+            if isinstance(op, RopeOp):
+                _verify_rope(op, sizes)
+
+
+def _verify_rope(op: RopeOp, sizes: Mapping[str, int]) -> None:
+    head = features_of(op.result)[-1]
+    for name in op.table_names():
+        require(name in sizes, f"rope: there is no step.frequencies @{name}")
+        size = sizes[name]
+        require(
+            2 * size <= head,
+            f"rope: a head of {head} features has no room for {size} frequencies, @{name}",
+        )
+    counts = {sizes[name] for name in op.table_names()}
+    require(len(counts) == 1, "rope: its tables have one number of frequencies")

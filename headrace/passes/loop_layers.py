@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,6 +22,7 @@ from headrace.ir.types import WeightType
 from headrace.passes.layer_pattern import Carried, Indexed, Inside, Local, Operand, Pattern, prove
 from headrace.passes.programs import erase_unused_weights, program_of
 from headrace.passes.repetition import INDEXED, Run, runs
+from headrace.passes.still_layers import table_sizes, turn_still_layers
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class LoopLayersPass(ModulePass):
         operand is carried from trip to trip, invariant, computed in the trip, or a weight whose
         name differs in one number, one loop stands. What differs between trips is a table with
         one entry a trip: weight layers, cache layers, windows, rotary tables. The repetition that
-        covers most operators is rolled first, then what is left, as long as there is one.
+        covers most operators is rolled first, then what is left, as long as there is one. Where
+        only some layers rotate queries and keys, the others do it by angles of zero.
     Leaves alone: everything outside of the repetitions; a model of one layer stays straight.
 
     Raises:
@@ -44,7 +46,9 @@ class LoopLayersPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = program_of(op).block
-        while (pattern := _best_pattern(_computing(block))) is not None:
+        turn_still_layers(op)
+        sizes = table_sizes(op)
+        while (pattern := _best_pattern(_computing(block), sizes)) is not None:
             _roll(_computing(block), pattern)
             erase_unused_weights(block)
 
@@ -65,8 +69,8 @@ def _require_one_entry(op: Operation) -> None:
         )
 
 
-def _best_pattern(ops: Sequence[Operation]) -> Pattern | None:
-    for run in runs(ops):
+def _best_pattern(ops: Sequence[Operation], sizes: Mapping[str, int]) -> Pattern | None:
+    for run in runs(ops, sizes):
         if proven := _fewest_carried(ops, run):
             return proven
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,15 +59,23 @@ def _number(numbers: dict[SSAValue, int], values: Sequence[SSAValue]) -> None:
         numbers[value] = len(numbers)
 
 
-def runs(ops: Sequence[Operation]) -> list[Run]:
+def runs(ops: Sequence[Operation], sizes: Mapping[str, int]) -> list[Run]:
     """All repetitions of at least two trips, those that cover most operators first.
 
-    Of two that cover as much, the one with the shorter period comes first.
+    Of two that cover as much, the one with the shorter period comes first. `sizes` are of the
+    rotary tables: only rotations of as many features repeat each other.
     """
-    ids: dict[Hashable, int] = {}
-    codes = np.array([ids.setdefault(structure(op), len(ids)) for op in ops])
+    codes = _codes(ops, sizes)
     found = [run for period in range(1, len(ops) // 2 + 1) for run in _of_period(codes, period)]
     return sorted(found, key=lambda run: (-run.period * run.trips, run.period, run.starts.start))
+
+
+def _codes(ops: Sequence[Operation], sizes: Mapping[str, int]) -> np.ndarray:
+    """A number an operator, the same for those of one structure."""
+    ids: dict[Hashable, int] = {}
+    turned = (sizes.get(op.table_names()[0]) if isinstance(op, RopeOp) else None for op in ops)
+    kinds = ((structure(op), size) for op, size in zip(ops, turned, strict=True))
+    return np.array([ids.setdefault(kind, len(ids)) for kind in kinds])
 
 
 def _of_period(codes: np.ndarray, period: int) -> Iterator[Run]:

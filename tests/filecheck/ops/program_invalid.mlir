@@ -47,3 +47,16 @@ step.program @main context <64> {
 }
 
 // CHECK: rope: a head of 4 features has no room for 3 frequencies, @long
+
+// -----
+
+step.frequencies @one <1.0> scale <1.0>
+step.frequencies @two <1.0, 0.5> scale <1.0>
+step.program @main context <64> {
+^bb0(%a: tensor<?xi32>, %b: tensor<?xi32>, %c: tensor<?xi32>, %d: tensor<?xi32>):
+  %x = "test.op"() : () -> tensor<?x2x4xf32>
+  %y = step.rope %x, %b tables [@one, @two] : tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
+  step.return
+}
+
+// CHECK: rope: its tables have one number of frequencies
