@@ -45,12 +45,23 @@ def _pack_floats(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
     tiles = whole.reshape(-1, TILE_ROWS, blocks, row_block)
     scale = row_block - format.cols * size
     packed = np.empty((len(tiles), blocks, format.block_bytes), np.uint8)
-    values = tiles[..., scale:].reshape(len(tiles), TILE_ROWS, blocks, format.cols, size)
+    values = _items(tiles[..., scale:], size)
     end = TILE_ROWS * format.cols * size
-    packed[..., :end] = values.transpose(0, 2, 3, 1, 4).reshape(len(tiles), blocks, end)
-    scales = tiles[..., :scale].transpose(0, 2, 1, 3)
-    packed[..., end:] = scales.reshape(len(tiles), blocks, TILE_ROWS * scale)
+    packed[..., :end] = _bytes_of(values.transpose(0, 2, 3, 1), end)
+    scales = _items(tiles[..., :scale], scale) if scale else tiles[..., :0]
+    packed[..., end:] = _bytes_of(scales.transpose(0, 2, 3, 1), TILE_ROWS * scale)
     return packed
+
+
+def _items(raw: Bytes, size: int) -> NDArray[np.unsignedinteger]:
+    """Bytes as numbers of `size` bytes, which are moved as a whole."""
+    kinds = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+    return np.ascontiguousarray(raw).view(kinds[size])
+
+
+def _bytes_of(items: NDArray[np.unsignedinteger], size: int) -> Bytes:
+    """Numbers in their order as bytes, `size` of them for each entry of the first two axes."""
+    return np.ascontiguousarray(items).view(np.uint8).reshape(*items.shape[:2], size)
 
 
 def _pack_integers(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
@@ -70,33 +81,39 @@ def _pack_integers(format: TileFormat, raw: Bytes, cols: int) -> Bytes:
     start = parts * format.part_bytes
     for part in (held.scale, held.shift):
         end = start + TILE_ROWS * part.shape[1]
-        rows = part.reshape(tiles, TILE_ROWS, blocks, -1).transpose(0, 2, 1, 3)
-        packed[..., start:end] = rows.reshape(tiles, blocks, end - start)
+        if part.shape[1]:
+            rows = _items(part, part.shape[1]).reshape(tiles, TILE_ROWS, blocks)
+            packed[..., start:end] = _bytes_of(rows.transpose(0, 2, 1), end - start)
         start = end
     return packed
 
 
 def _write_planes(format: TileFormat, codes: Bytes, inner: Bytes) -> int:
     """The planes of codes `[tiles, 2, 16 rows, blocks, parts, 32]`; gives the bytes they take."""
+    fours = np.ascontiguousarray(codes).view(np.uint32)
     bit = start = 0
     for width in format.planes:
-        plane = _plane(codes, bit, width)
+        plane = _plane(fours, bit, width)
         end = start + plane.shape[-1]
         inner[..., start:end] = plane
         bit, start = bit + width, end
     return start
 
 
-def _plane(codes: Bytes, bit: int, width: int) -> Bytes:
-    """`[tiles, blocks, parts, bytes]`: `width` bits of the codes from `bit` on, in our order."""
-    tiles, _, _, blocks, parts, _ = codes.shape
-    mask = np.uint8((1 << width) - 1)
-    groups = codes.reshape(tiles, 2, _HALF, blocks, parts, width, 8 // width, 4)
-    joined = (groups[..., 0, :] >> np.uint8(bit)) & mask
+def _plane(fours: NDArray[np.uint32], bit: int, width: int) -> Bytes:
+    """`[tiles, blocks, parts, bytes]`: `width` bits of the codes from `bit` on, in our order.
+
+    fours: four columns in a number; bits are moved within their bytes.
+    """
+    tiles, _, _, blocks, parts, _ = fours.shape
+    mask = np.uint32(((1 << width) - 1) * 0x01010101)
+    groups = fours.reshape(tiles, 2, _HALF, blocks, parts, width, 8 // width)
+    joined = (groups[..., 0] >> np.uint32(bit)) & mask
     for place in range(1, 8 // width):
-        bits = (groups[..., place, :] >> np.uint8(bit)) & mask
-        joined |= bits << np.uint8(place * width)
-    return joined.transpose(0, 3, 4, 1, 5, 2, 6).reshape(tiles, blocks, parts, -1)
+        bits = (groups[..., place] >> np.uint32(bit)) & mask
+        joined |= bits << np.uint32(place * width)
+    ordered = np.ascontiguousarray(joined.transpose(0, 3, 4, 1, 5, 2))
+    return ordered.view(np.uint8).reshape(tiles, blocks, parts, -1)
 
 
 def _whole_bytes(factors: Bytes) -> Bytes:
