@@ -7,6 +7,7 @@ as one node that says what it allows, and attention as another.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -127,14 +128,22 @@ def register() -> None:
     ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, _mask)
 
 
+def asks_registry(model: PreTrainedModel) -> bool:
+    """Whether the code of a model takes its attention from transformers' registry."""
+    return hasattr(sys.modules[type(model).__module__], "ALL_ATTENTION_FUNCTIONS")
+
+
 @contextmanager
 def captured_attention(module: torch.nn.Module) -> Generator[dict[str, object]]:
     """Let a transformers model call `headrace::attention` meanwhile; other modules are left alone.
 
-    Gives the keywords with which to call the module.
+    So are models that attend by themselves. Gives the keywords with which to call the module.
     """
     if not isinstance(module, PreTrainedModel):
         yield {}
+        return
+    if not asks_registry(module):
+        yield {"use_cache": False}
         return
     register()
     before = module.config._attn_implementation or "eager"  # pyright: ignore[reportPrivateUsage]

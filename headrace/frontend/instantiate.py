@@ -18,18 +18,33 @@ def instantiate(config: PretrainedConfig) -> PreTrainedModel:
     Raises:
         UnsupportedModelError: transformers has no such model or refuses the configuration.
     """
-    hooks.register()
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(
-                config, attn_implementation=hooks.IMPLEMENTATION, dtype=torch.float32
-            )
-    except (ValueError, TypeError, KeyError, ImportError) as error:
+        made = (_make(config, implementation) for implementation in (hooks.IMPLEMENTATION, None))
+        model = next(model for model in made if model is not None)
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise UnsupportedModelError(
             f"transformers cannot make a causal language model of type {config.model_type!r}: "
             f"{error}"
         ) from error
     return model.eval()
+
+
+def _make(config: PretrainedConfig, implementation: str | None) -> PreTrainedModel | None:
+    """The model with an attention implementation, None for transformers' own choice.
+
+    Nothing if the model is to call `hooks.ATTENTION` but attends by itself.
+    """
+    hooks.register()
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config), attn_implementation=implementation, dtype=torch.float32
+            )
+    except KeyError as error:
+        if implementation is not None and error.args == (implementation,):
+            return None
+        raise
+    return model if implementation is None or hooks.asks_registry(model) else None
 
 
 def buffer_values(model: PreTrainedModel) -> dict[str, torch.Tensor]:
