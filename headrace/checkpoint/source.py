@@ -14,10 +14,12 @@ from headrace.checkpoint.aliases import ALIASES
 from headrace.checkpoint.digest import file_digest
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.gguf_parts import part_paths
-from headrace.checkpoint.hub import HubModel, fetch_hub, parse_hub
+from headrace.checkpoint.hub_name import PREFIX as HUB_PREFIX
+from headrace.checkpoint.hub_name import HubModel, parse_hub
 from headrace.checkpoint.progress import NoProgress, Progress
 from headrace.checkpoint.quantised import open_directory
-from headrace.checkpoint.random_model import PREFIX, parse_random, write_random
+from headrace.checkpoint.random_model import PREFIX as RANDOM_PREFIX
+from headrace.checkpoint.random_model import parse_random, write_random
 from headrace.checkpoint.safetensors import weight_files
 from headrace.checkpoint.store import entry_of, list_models
 from headrace.checkpoint.tensors import Checkpoint
@@ -45,7 +47,7 @@ class Source:
 
     Attributes:
         kind: one GGUF file, or a directory with `config.json` and safetensors.
-        name: what the user typed.
+        name: what the user typed, a hub id without `hf:`.
     """
 
     kind: Literal["gguf", "directory"]
@@ -57,9 +59,9 @@ def resolve(source: str | Path, progress: Progress | None = None) -> Source:
     """Find a model, fetching or generating it into the cache if need be.
 
     Args:
-        source: an alias, a GGUF file, a Hugging Face directory, `random:SHAPE@FORMAT`, or a hub id
-            `owner/name` or `owner/name:file.gguf`. A `Path` is always a path. What is in the cache
-            needs no network.
+        source: an alias, a GGUF file (of a split one any part), a Hugging Face directory,
+            `random:SHAPE@FORMAT`, or a hub id `[hf:]owner/name[@revision][:file.gguf]`. A `Path` is
+            always a path. What is in the cache needs no network.
 
     Raises:
         SourceError: nothing of that name, or it cannot be fetched or verified.
@@ -69,9 +71,9 @@ def resolve(source: str | Path, progress: Progress | None = None) -> Source:
     if isinstance(source, str):
         if source in ALIASES:
             return _alias(source, report)
-        if source.startswith(PREFIX):
+        if source.startswith(RANDOM_PREFIX):
             return _random(source, report)
-        if not _is_path(source):
+        if source.startswith(HUB_PREFIX) or not _is_path(source):
             return _hub(source, report)
     return _local(Path(source).expanduser(), str(source))
 
@@ -95,18 +97,20 @@ def _random(name: str, progress: Progress) -> Source:
 
 
 def _hub(name: str, progress: Progress) -> Source:
+    from headrace.checkpoint.hub import fetch_hub
+
     model = parse_hub(name)
     if model is None:
         raise _unknown(name)
-    entry = entry_of(name)
+    entry = entry_of(model.name)
     _once(entry, entry, lambda: fetch_hub(model, entry, progress))
-    return _hub_source(model, entry, name)
+    return _hub_source(model, entry)
 
 
-def _hub_source(model: HubModel, entry: Path, name: str) -> Source:
+def _hub_source(model: HubModel, entry: Path) -> Source:
     if model.file is not None:
-        return Source("gguf", entry / model.file, name)
-    return Source("directory", entry, name)
+        return Source("gguf", entry / model.parts[0], model.name)
+    return Source("directory", entry, model.name)
 
 
 def _once(entry: Path, complete: Path, make: Callable[[], object]) -> None:
@@ -158,7 +162,7 @@ def _unknown(name: str) -> SourceError:
     return SourceError(
         f"there is no model '{name}'",
         hint=f"{guess}names: {', '.join(ALIASES)}; also a GGUF file, a model directory, "
-        "a hub id owner/name, or random:SHAPE@FORMAT",
+        "a hub id owner/name[@revision][:file.gguf], or random:SHAPE@FORMAT",
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from headrace import cache
-from headrace.checkpoint.hub import partial_entry
 from headrace.checkpoint.progress import directory_bytes
 from headrace.errors import SourceError
 
@@ -25,6 +24,11 @@ class CachedModel:
 def entry_of(name: str) -> Path:
     """The directory of the model `name`, whether it exists or not."""
     return cache.models() / quote(name, safe="@:+")
+
+
+def partial_entry(entry: Path) -> Path:
+    """Where an interrupted download of `entry` waits to be resumed."""
+    return entry.with_name(f".{entry.name}.partial")
 
 
 def list_models() -> list[CachedModel]:
