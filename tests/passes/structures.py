@@ -18,7 +18,8 @@ class Structured(DecoderBuilder):
     """A decoder whose parts subclasses choose.
 
     norm_kind: "rms" or "layer" (with a bias); biased: linears have biases; rotary: rotated
-    features of each head, 0 for none; style: of the rotation; learned: positions have a table.
+    features of each head, 0 for none; style: of the rotation; learned: positions have a table;
+    value_head: features of each value, if not as many as of each key.
     """
 
     norm_kind = "rms"
@@ -30,6 +31,7 @@ class Structured(DecoderBuilder):
     slopes: tuple[float, ...] = ()
     sinks = False
     final_bias = False
+    value_head: int | None = None
     name = "h.{}"
 
     def norm(self, x: SSAValue, name: str) -> SSAValue:
@@ -60,10 +62,11 @@ class Structured(DecoderBuilder):
         _, positions, sequences, _ = self.block.args
         q = self.linear(n, f"{at}.qkv.weight[0:64]", s.heads * s.head)
         k = self.linear(n, f"{at}.qkv.weight[64:96]", s.kv_heads * s.head)
-        v = self.linear(n, f"{at}.qkv.weight[96:128]", s.kv_heads * s.head)
+        value_head = self.value_head or s.head
+        v = self.linear(n, f"{at}.qkv.weight[96:128]", s.kv_heads * value_head)
         q = self.turned(self.normed(q, f"{at}.q_norm", s.heads), layer)
         k = self.turned(self.normed(k, f"{at}.k_norm", s.kv_heads), layer)
-        v = self.builder.insert(ReshapeOp(v, [s.kv_heads, s.head])).result
+        v = self.builder.insert(ReshapeOp(v, [s.kv_heads, value_head])).result
         cache = self.builder.insert(AppendOp(k, v, positions, sequences, [layer])).cache
         sinks = self.weight(f"{at}.sinks", s.heads) if self.sinks else None
         attended = AttentionOp(
@@ -73,13 +76,13 @@ class Structured(DecoderBuilder):
             sequences,
             s.head**-0.5,
             [s.windows[layer % len(s.windows)]],
-            s.head,
+            value_head,
             softcap=self.softcap,
             slopes=self.slopes,
             sinks=sinks,
         )
         result = self.builder.insert(attended).result
-        flat = self.builder.insert(ReshapeOp(result, [s.heads * s.head])).result
+        flat = self.builder.insert(ReshapeOp(result, [s.heads * value_head])).result
         return self.linear(flat, f"{at}.o", s.hidden)
 
     def mlp(self, n: SSAValue, layer: int) -> SSAValue:
