@@ -49,6 +49,11 @@ class Binding:
             shape = (self.rows[-1].count, *shape[1:])
         return (int(np.prod(shape)),) if self.flat else shape
 
+    def uses_all(self, stored: tuple[int, ...]) -> bool:
+        """Whether the rows wanted end with the stored tensor's last one."""
+        rows = stored[-1 if self.transpose else 0] if stored else 0
+        return not self.rows or int(self.rows[0].indices().max()) == rows - 1
+
     def of(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the steps make of a tensor in memory; a view of it where that can be."""
         result = array.T if self.transpose else array

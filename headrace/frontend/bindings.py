@@ -55,9 +55,9 @@ def check_shapes(checkpoint: Checkpoint, shapes: Shapes, bindings: Mapping[str, 
             where=str(checkpoint.path),
         )
     for name, binding in bindings.items():
-        shape = binding.shape(checkpoint.tensor(binding.tensor).shape)
-        if shape != shapes[name]:
-            raise wrong_shape(checkpoint, binding.tensor, shape, shapes[name])
+        stored_shape = checkpoint.tensor(binding.tensor).shape
+        if binding.shape(stored_shape) != shapes[name] or not binding.uses_all(stored_shape):
+            raise wrong_shape(checkpoint, binding.tensor, stored_shape, shapes[name])
 
 
 def refuse_unused(checkpoint: Checkpoint, bindings: Mapping[str, Binding], known: set[str]) -> None:

@@ -24,8 +24,6 @@ from headrace.frontend.gguf_rotary import scale_rotary
 from headrace.frontend.hooks import captured_attention
 from headrace.frontend.instantiate import buffer_values, instantiate
 from headrace.frontend.lower_step import lower_step
-from headrace.ir.program_ops import WeightOp
-from headrace.ir.shapes import weight_shape
 from headrace.ir.types import WeightType
 
 
@@ -34,7 +32,7 @@ class Captured:
     """A checkpoint's model as a program.
 
     Attributes:
-        bindings: the program's weights (named as the PyTorch parameters) → the checkpoint's.
+        bindings: the program's weights → the checkpoint's.
         architecture: transformers' name of the model's type.
         vocabulary: the number of logits.
         context: the largest number of positions.
@@ -54,7 +52,7 @@ class CapturedModule:
     """A module in memory as a program.
 
     Attributes:
-        weights: the program's weights, views of the module's parameters.
+        weights: the program's weights, views of the module's parameters where they can be.
     """
 
     module: ModuleOp
@@ -82,16 +80,17 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
         bindings = directory_bindings(model, checkpoint)
         stop_tokens = directory_stop_tokens(source.path, config)
 
-    def weight_type(name: str, shape: tuple[int, ...]) -> WeightType:
-        binding = bindings[name]
+    def weight_type(view: Binding, shape: tuple[int, ...]) -> WeightType:
+        binding = bindings[view.tensor].then(view)
         stored = checkpoint.tensor(binding.tensor).format.name
         return WeightType.of(shape, "f32" if binding.add else stored)
 
     context = config.max_position_embeddings
     exported = export_step(model, context, values, {"use_cache": False})
+    lowered = lower_step(exported, weight_type)
     return Captured(
-        lower_step(exported, weight_type),
-        bindings,
+        lowered.module,
+        {name: bindings[view.tensor].then(view) for name, view in lowered.weights.items()},
         config.model_type,
         config.vocab_size,
         context,
@@ -115,20 +114,12 @@ def capture_module(module: torch.nn.Module, context: int | None = None) -> Captu
     positions = _configured_context(module) if context is None else context
     with captured_attention(module) as keywords:
         exported = export_step(module, positions, {}, keywords)
-    program = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
-    parameters = dict(module.named_parameters())
-    weights = {
-        weight.weight_name.data: _values(parameters, weight)
-        for weight in program.walk()
-        if isinstance(weight, WeightOp)
+    lowered = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
+    parameters = {
+        name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
     }
-    return CapturedModule(program, weights, positions)
-
-
-def _values(parameters: Mapping[str, torch.Tensor], weight: WeightOp) -> NDArray[np.float32]:
-    """A parameter in the shape that the program gives it: norms' weights are vectors."""
-    values = parameters[weight.weight_name.data].detach().cpu().numpy()
-    return values.reshape(weight_shape(weight.result))
+    weights = {name: view.of(parameters[view.tensor]) for name, view in lowered.weights.items()}
+    return CapturedModule(lowered.module, weights, positions)
 
 
 def _configured_context(module: torch.nn.Module) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from torch.fx import Node
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Region
 
 import headrace.frontend.lower  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from headrace.checkpoint.binding import Binding
 from headrace.frontend.emitter import Emitter, WeightTypes
 from headrace.frontend.export import Exported
 from headrace.frontend.finish import finish
@@ -19,7 +21,15 @@ from headrace.frontend.values import ONE, TOKENS, Value
 from headrace.ir.program_ops import ProgramOp
 
 
-def lower_step(exported: Exported, weight_types: WeightTypes) -> ModuleOp:
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A program, and what each of its weights is of the module's parameters."""
+
+    module: ModuleOp
+    weights: Mapping[str, Binding]
+
+
+def lower_step(exported: Exported, weight_types: WeightTypes) -> Lowered:
     """The captured program of an exported step, verified.
 
     Raises:
@@ -35,7 +45,7 @@ def lower_step(exported: Exported, weight_types: WeightTypes) -> ModuleOp:
     program = ProgramOp("main", exported.context, Region(emitter.block))
     module = ModuleOp([*emitter.tables, program])
     module.verify()
-    return module
+    return Lowered(module, emitter.weights)
 
 
 def _choose(trace: Trace, problems: Problems) -> dict[Node, Rule]:

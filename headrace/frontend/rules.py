@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from torch.fx import Node
 
 from headrace.frontend.trace import Trace
-from headrace.frontend.values import Value
 
 if TYPE_CHECKING:
     from headrace.frontend.emitter import Emitter
+    from headrace.frontend.values import Value
 
 
 class CannotLowerError(Exception):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
 
+from headrace.frontend.product import Product
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -31,15 +33,25 @@ TOKENS = Axis(0)
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A program's value seen as a PyTorch tensor: one axis a dimension of the tensor."""
+    """A program's value seen as a PyTorch tensor: one axis a dimension of the tensor.
 
-    ssa: SSAValue
+    Attributes:
+        source: the value, or a product that is emitted when its value is asked for.
+    """
+
+    source: SSAValue | Product
     axes: tuple[Axis, ...]
 
     @property
+    def ssa(self) -> SSAValue:
+        return self.source.ssa if isinstance(self.source, Product) else self.source
+
+    @property
     def features(self) -> tuple[int, ...]:
-        assert isinstance(self.ssa.type, TensorType)
-        return self.ssa.type.get_shape()[1:]
+        if isinstance(self.source, Product):
+            return self.source.features
+        assert isinstance(self.source.type, TensorType)
+        return self.source.type.get_shape()[1:]
 
     def is_laid_out(self, *indices: int) -> bool:
         """Whether the last dimensions are these program dimensions, and those before are one."""
@@ -48,8 +60,7 @@ class Value:
         return self.axes[len(leading) :] == expected and all(axis == ONE for axis in leading)
 
 
-def natural(ssa: SSAValue, rank: int) -> Value:
+def natural(source: SSAValue | Product, rank: int) -> Value:
     """A program's value as the tensor `[1, ..., T, features...]` of that rank."""
-    assert isinstance(ssa.type, TensorType)
-    own = len(ssa.type.get_shape())
-    return Value(ssa, (ONE,) * (rank - own) + tuple(Axis(index) for index in range(own)))
+    own = 1 + len(Value(source, ()).features)
+    return Value(source, (ONE,) * (rank - own) + tuple(Axis(index) for index in range(own)))

@@ -149,6 +149,7 @@ def test_steps_are_applied_in_order(
     expected = (stored.T if transpose else stored)[view.indices()[::-1]] + np.float32(0.5)
     got = bind(checkpoint, binding)
     assert got.shape == binding.shape(stored.shape) == expected.shape
+    np.testing.assert_array_equal(binding.of(stored), expected)
     np.testing.assert_array_equal(got.dequantise(), expected)
     flat = bind(checkpoint, Binding("w", (view, second), 0.5, transpose, flat=True))
     np.testing.assert_array_equal(flat.dequantise(), expected.ravel())
@@ -184,3 +185,11 @@ def test_joined_views_are_one_after_the_other(join: JoinedViews) -> None:
 @given(st.builds(Binding, st.text(), st.lists(views | joined, max_size=2).map(tuple), st.just(0.5)))
 def test_bindings_round_trip_through_json(binding: Binding) -> None:
     assert Binding.from_fields(json.loads(json.dumps(asdict(binding)))) == binding
+
+
+def test_a_view_that_leaves_rows_out_is_noticed() -> None:
+    binding = Binding("w", (unpermuted(8, 2),))
+    assert binding.uses_all((8, 3))
+    assert not binding.uses_all((12, 3))
+    assert not binding.uses_all((4, 3))
+    assert Binding("w", (RowView(0, ((3, 1),)),), transpose=True).uses_all((8, 3))

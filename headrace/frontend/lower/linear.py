@@ -1,51 +1,108 @@
-"""Embedding tables and products with weights."""
+"""Products with weights."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch.fx import Node
 
 from headrace.frontend.emitter import Emitter
-from headrace.frontend.rules import CannotLowerError, Rule, operator
-from headrace.frontend.trace import Trace, arguments, aten
-from headrace.frontend.values import Axis, Value, natural
-from headrace.ir.model_ops import EmbeddingOp, LinearOp
+from headrace.frontend.lower.views import PERMUTATIONS, dimension_order
+from headrace.frontend.match import same_pair
+from headrace.frontend.product import Product
+from headrace.frontend.rules import CannotLowerError, Rule, operator, structure
+from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
+from headrace.frontend.values import Value, natural
 
-
-@operator(aten.embedding.default)
-def embedding(trace: Trace, node: Node) -> Rule:
-    given = arguments(node)
-    table = _parameter(trace, given["weight"])
-    if not trace.is_data(given["indices"]):
-        raise CannotLowerError("an embedding of something else than the token ids")
-
-    def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
-        (indices,) = values
-        rows = emitter.emit(EmbeddingOp(indices.ssa, emitter.weight(table)))
-        return Value(rows, (*indices.axes, Axis(1)))
-
-    return Rule((given["indices"],), emit)
+_MATRIX_PRODUCTS = (aten.matmul.default, aten.mm.default, aten.bmm.default)
+_VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
 @operator(aten.linear.default)
 def linear(trace: Trace, node: Node) -> Rule:
     given = arguments(node)
-    weight = _parameter(trace, given["weight"])
-    bias = None if given["bias"] is None else _parameter(trace, given["bias"])
+    return _product(trace, given["input"], given["weight"], given["bias"], is_stored_by_rows=True)
+
+
+@operator(*_MATRIX_PRODUCTS)
+def matmul(trace: Trace, node: Node) -> Rule:
+    input, weight = node.args[:2]
+    return _product(trace, input, weight, None, is_stored_by_rows=False)
+
+
+@operator(aten.addmm.default)
+def addmm(trace: Trace, node: Node) -> Rule:
+    given = arguments(node)
+    if given["beta"] != 1 or given["alpha"] != 1:
+        raise CannotLowerError("a product with factors")
+    return _product(trace, given["mat1"], given["mat2"], given["self"], is_stored_by_rows=False)
+
+
+@structure(aten.add.Tensor)
+def biased(trace: Trace, node: Node) -> Rule | None:
+    """A product, and a bias added to it."""
+    for bias, product in same_pair(trace, node, aten.add.Tensor):
+        name = trace.parameter(bias)
+        if name is not None and len(shape_of(bias)) == 1 and _is_product(trace, product):
+            return _add_bias(product, name)
+    return None
+
+
+def _is_product(trace: Trace, node: Any) -> bool:
+    while is_call(node, *_VIEWS):
+        node = trace.source(node.args[0])
+    return is_call(node, aten.linear.default, *_MATRIX_PRODUCTS)
+
+
+def _add_bias(product: Node, bias: str) -> Rule:
+    def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
+        (value,) = values
+        with_bias = value.source.with_bias(bias) if isinstance(value.source, Product) else None
+        if with_bias is None or value.features != emitter.shape(bias):
+            raise CannotLowerError("a bias on something else than a whole product")
+        return Value(with_bias, value.axes)
+
+    return Rule((product,), emit)
+
+
+def _product(trace: Trace, input: Any, weight: Any, bias: Any, *, is_stored_by_rows: bool) -> Rule:
+    """`input` times a weight `[rows, cols]`, or one `[cols, rows]`."""
+    name, transpose = _matrix(trace, weight, transpose=not is_stored_by_rows)
+    added = None if bias is None else _vector(trace, bias)
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (input,) = values
         if not input.is_laid_out(0, 1) or len(input.features) != 1:
             raise CannotLowerError("a product over something else than one vector a token")
-        weights = [emitter.weight(name) for name in (weight, bias) if name is not None]
-        return natural(emitter.emit(LinearOp(input.ssa, *weights)), len(input.axes))
+        product = Product.of(emitter, input.ssa, name, added, transpose)
+        return natural(product, len(input.axes))
 
-    return Rule((given["input"],), emit)
+    return Rule((input,), emit)
 
 
-def _parameter(trace: Trace, node: object) -> str:
+def _matrix(trace: Trace, node: Any, *, transpose: bool) -> tuple[str, bool]:
+    """The parameter that a weight is, and whether it holds `[cols, rows]`."""
+    node = trace.source(node)
+    while _is_transposed(node):
+        node, transpose = trace.source(node.args[0]), not transpose
     name = trace.parameter(node)
-    if name is None:
+    if name is None or len(shape_of(node)) != 2:
         raise CannotLowerError(
             "its weight is computed, not a parameter", "compute the weight before the model is made"
+        )
+    return name, transpose
+
+
+def _is_transposed(node: Any) -> bool:
+    """Whether a node swaps the two dimensions of a matrix."""
+    is_permuted = is_call(node, *PERMUTATIONS) and len(shape_of(node)) == 2
+    return is_permuted and dimension_order(node) == [1, 0]
+
+
+def _vector(trace: Trace, node: Any) -> str:
+    name = trace.parameter(node)
+    if name is None or len(shape_of(node)) != 1:
+        raise CannotLowerError(
+            "its bias is computed, not a parameter", "compute the bias before the model is made"
         )
     return name

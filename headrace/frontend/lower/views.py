@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
-from operator import getitem
 from typing import Any
 
 from torch.fx import Node
+from xdsl.ir import SSAValue
 
 from headrace.frontend.emitter import Emitter
+from headrace.frontend.product import Product
 from headrace.frontend.regroup import Group, Size, group_dimensions
 from headrace.frontend.rules import CannotLowerError, Rule, operator
-from headrace.frontend.trace import Trace, arguments, aten, shape_of
+from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
 from headrace.frontend.values import ONE, Axis, Value
 from headrace.ir.model_ops import ReshapeOp
 
@@ -35,24 +38,37 @@ def view(trace: Trace, node: Node) -> Rule:
     return Rule((_input(node),), emit)
 
 
-@operator(aten.transpose.int, aten.permute.default, aten.t.default)
+PERMUTATIONS = (
+    aten.transpose.int,
+    aten.permute.default,
+    aten.t.default,
+    aten.numpy_T.default,
+    aten.swapaxes.default,
+)
+
+
+@operator(*PERMUTATIONS)
 def permute(trace: Trace, node: Node) -> Rule:
-    order = _order(node)
+    order = dimension_order(node)
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (value,) = values
-        return Value(value.ssa, tuple(value.axes[index] for index in order))
+        return Value(value.source, tuple(value.axes[index] for index in order))
 
     return Rule((_input(node),), emit)
 
 
-def _order(node: Node) -> list[int]:
+def dimension_order(node: Node) -> list[int]:
     """For each dimension of the result, the dimension of the input."""
     given = arguments(node)
     rank = len(shape_of(node))
     if "dims" in given:
         return [dim % rank for dim in given["dims"]]
     order = list(range(rank))
+    if is_call(node, aten.numpy_T.default):
+        return order[::-1]
+    if is_call(node, aten.swapaxes.default):
+        given = {"dim0": given["axis0"], "dim1": given["axis1"]}
     first, second = given.get("dim0", 0) % rank, given.get("dim1", 1) % rank
     order[first], order[second] = order[second], order[first]
     return order
@@ -64,19 +80,23 @@ def unsqueeze(trace: Trace, node: Node) -> Rule:
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (value,) = values
-        return Value(value.ssa, (*value.axes[:position], ONE, *value.axes[position:]))
+        return Value(value.source, (*value.axes[:position], ONE, *value.axes[position:]))
 
     return Rule((_input(node),), emit)
 
 
-@operator(aten.expand.default)
+@operator(aten.expand.default, aten.broadcast_to.default)
 def expand(trace: Trace, node: Node) -> Rule:
-    after = shape_of(node)
+    before, after = shape_of(node.args[0]), shape_of(node)
+    lead = len(after) - len(before)
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (value,) = values
-        axes = (ONE,) * (len(after) - len(value.axes)) + value.axes
-        return Value(value.ssa, tuple(map(_expanded, axes, after)))
+        for position, size in enumerate(before):
+            if size == 1 and after[lead + position] != 1:
+                value = without_feature(emitter, value, position)
+        axes = (ONE,) * lead + value.axes
+        return Value(value.source, tuple(map(_expanded, axes, after)))
 
     return Rule((_input(node),), emit)
 
@@ -87,6 +107,20 @@ def _expanded(axis: Axis, size: Size) -> Axis:
     if not isinstance(size, int):
         raise CannotLowerError("something repeated for every token")
     return Axis(None, size)
+
+
+def without_feature(emitter: Emitter, value: Value, position: int) -> Value:
+    """A dimension of size one no longer holds a feature: all its entries are the same."""
+    index = value.axes[position].index
+    if index is None:
+        return value
+    features = [size for dim, size in enumerate(value.features, 1) if dim != index]
+    axes = [
+        replace(axis, index=axis.index - 1) if axis.index and axis.index > index else axis
+        for axis in value.axes
+    ]
+    axes[position] = ONE
+    return Value(reshaped(emitter, value, features), tuple(axes))
 
 
 @operator(aten.repeat_interleave.self_int)
@@ -100,31 +134,14 @@ def repeat_interleave(trace: Trace, node: Node) -> Rule:
         axes = list(values[0].axes)
         repeated = axes[position]
         axes[position] = Axis(repeated.index, repeated.repeat * given["repeats"])
-        return Value(values[0].ssa, tuple(axes))
+        return Value(values[0].source, tuple(axes))
 
     return Rule((_input(node),), emit)
 
 
-@operator(
-    aten.slice.Tensor,
-    aten.select.int,
-    aten.chunk.default,
-    aten.split.Tensor,
-    aten.split_with_sizes.default,
-    aten.cat.default,
-    aten.stack.default,
-)
-def refuse_parts(trace: Trace, node: Node) -> Rule:
-    raise CannotLowerError(
-        "only a part of a tensor is used, or parts are joined, outside of a full rotation",
-        "partial or interleaved rotary embeddings and fused projections cannot be lowered",
-    )
-
-
-@operator(getitem)
-def one_of_several(trace: Trace, node: Node) -> Rule:
-    """Whether several results can be had is for the operator that makes them to say."""
-    return Rule((_input(node),), lambda _, values: values[0])
+@operator(aten.cat.default, aten.stack.default)
+def refuse_joined(trace: Trace, node: Node) -> Rule:
+    raise CannotLowerError("parts of tensors are joined, outside of a rotation")
 
 
 def _input(node: Node) -> Any:
@@ -135,15 +152,34 @@ def regroup(
     emitter: Emitter, value: Value, before: tuple[Size, ...], after: tuple[Size, ...]
 ) -> Value:
     """The value viewed with the sizes `after`; emits a `reshape` if its features regroup."""
+    value = _in_order(value)
     groups = group_dimensions(value.axes, before, after)
     features: list[int] = []
     in_program_order = sorted(range(len(groups)), key=lambda position: groups[position].first)
     placed = {position: _place(groups[position], value, features) for position in in_program_order}
-    ssa = value.ssa
-    if tuple(features) != value.features:
-        shape = "flat" if len(features) == 1 else "heads"
-        ssa = emitter.emit(ReshapeOp(ssa, features), f"{ssa.name_hint}_{shape}")
-    return Value(ssa, tuple(axis for position in sorted(placed) for axis in placed[position]))
+    source = reshaped(emitter, value, features)
+    return Value(source, tuple(axis for position in sorted(placed) for axis in placed[position]))
+
+
+def reshaped(emitter: Emitter, value: Value, features: Sequence[int]) -> SSAValue | Product:
+    """The value's source with other features."""
+    if tuple(features) == value.features:
+        return value.source
+    if isinstance(value.source, Product):
+        return value.source.viewed(value.source.rows.reshape(features))
+    shape = "flat" if len(features) == 1 else "heads"
+    return emitter.emit(ReshapeOp(value.ssa, features), f"{value.ssa.name_hint}_{shape}")
+
+
+def _in_order(value: Value) -> Value:
+    """A product's rows in the order of the tensor's dimensions; any other value as it is."""
+    own = [axis.index for axis in value.axes if axis.index]
+    if not isinstance(value.source, Product) or own == sorted(own):
+        return value
+    rows = value.source.rows.transpose([index - 1 for index in own])
+    places = {index: place for place, index in enumerate(own, 1)}
+    axes = [replace(axis, index=places.get(axis.index or 0, axis.index)) for axis in value.axes]
+    return Value(value.source.viewed(rows), tuple(axes))
 
 
 def _place(group: Group, value: Value, features: list[int]) -> tuple[Axis, ...]:
