@@ -150,9 +150,9 @@ def _float_step(
     width = x.blocks * TILE_COLS
     column = e.offset(x.values, token * width + index * TILE_COLS, F32)
     accumulators = [[total.get() for total in row] for row in totals]
-    scales = [part.scale(half) for half in range(HALVES)] if part.format.scale else None
+    scales = part.float_scales()
     for k in range(TILE_COLS):
-        weights = [part.float_weights(k, half) for half in range(HALVES)]
+        weights = part.float_weights(k)
         if scales:
             weights = [weight * scale for weight, scale in zip(weights, scales, strict=True)]
         for t in tokens:

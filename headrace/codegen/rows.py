@@ -9,7 +9,7 @@ from headrace.codegen.primitives import bfloat_to_float, half_to_float, look_up
 from headrace.codegen.row_layout import RowLayout, row_layout
 from headrace.codegen.tile import F32, I8, I16, I32, LANES, PTR, Emitter, Value, function, vector
 from headrace.codegen.tile_format import TileFormat, tile_format
-from headrace.codegen.unpack import from_e4m3, from_e8m0
+from headrace.codegen.unpack import E4M3_FACTOR, e4m3_to_float, from_e8m0
 
 _SIGN = 128
 
@@ -77,7 +77,7 @@ class _Numbers:
         if format.kind == "float":
             (plane,) = self.layout.planes
             raw = e.load(e.offset(self.block, plane.at + LANES * chunk), vector(I8))
-            return from_e4m3(e, raw) * self.scale
+            return e4m3_to_float(e, raw)[0] * (self.scale * E4M3_FACTOR)
         values = e.to_float(self._codes(chunk) - self._zero())
         scale, minimum = self.scale, self._minimum()
         factors = self._factors(chunk)

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 
 from headrace.codegen.primitives import bfloat_to_float, half_to_float, look_up
 from headrace.codegen.tile import F32, I8, I16, I32, LANES, Emitter, Value, vector
+from headrace.codegen.tile.types import lanes_of
 from headrace.codegen.tile_format import SCALE_BYTES, SHIFT_BYTES, TILE_COLS, TILE_ROWS, TileFormat
 
 HALVES = TILE_ROWS // LANES
 #: Groups of four columns in 32: what one instruction of four products takes.
 FOURS = TILE_COLS // 4
+
+#: What a number made by `e4m3_to_float` is to be multiplied with.
+E4M3_FACTOR = 256.0
 
 _REGISTER = 64  # bytes: four columns of 16 rows, at 8 bits
 
@@ -49,16 +53,26 @@ class Part:
             self._loaded[offset] = self.e.load(place, vector(I8, _REGISTER))
         return self._loaded[offset]
 
-    def float_weights(self, column: int, half: int) -> Value:
-        """One column of 16 rows of a float format, without the block's scale."""
+    def float_weights(self, column: int) -> list[Value]:
+        """One column of a float format, 16 rows each; times `float_scales` where it has a scale."""
         e, bits = self.e, self.format.bits
-        at = e.offset(self.at, (column * TILE_ROWS + half * LANES) * bits // 8)
-        if bits == 32:
-            return e.load(at, vector(F32))
+        at = e.offset(self.at, column * TILE_ROWS * bits // 8)
         if bits == 8:
-            return from_e4m3(e, e.load(at, vector(I8)))
-        raw = e.load(at, vector(I16))
-        return bfloat_to_float(e, raw) if self.format.name == "bf16" else half_to_float(e, raw)
+            return e4m3_to_float(e, e.load(at, vector(I8, TILE_ROWS)))
+        return [self._floats(e.offset(at, half * LANES * bits // 8)) for half in range(HALVES)]
+
+    def _floats(self, at: Value) -> Value:
+        if self.format.bits == 32:
+            return self.e.load(at, vector(F32))
+        raw = self.e.load(at, vector(I16))
+        to_float = bfloat_to_float if self.format.name == "bf16" else half_to_float
+        return to_float(self.e, raw)
+
+    def float_scales(self) -> list[Value] | None:
+        """What the weights of a float format are to be multiplied with, 16 rows each."""
+        if self.format.scale is None:
+            return None
+        return [self.scale(half) * E4M3_FACTOR for half in range(HALVES)]
 
     def scale(self, half: int) -> Value:
         """The block's scales of 16 rows, float32."""
@@ -160,10 +174,13 @@ def from_e8m0(e: Emitter, exponents: Value) -> Value:
     return e.bitcast(e.select(x < 2, subnormal, (x - 1) << 23), vector(F32))
 
 
-def from_e4m3(e: Emitter, bits: Value) -> Value:
-    """16 finite e4m3 numbers as float32, exact.
+def e4m3_to_float(e: Emitter, bits: Value) -> list[Value]:
+    """Finite e4m3 numbers, each divided by `E4M3_FACTOR`, as vectors of float32; exact.
 
-    Moved into the fields of an f16, they are 2^8 too small, subnormal numbers too.
+    Sign, exponent and mantissa are moved into the fields of an f16, whose exponent has one bit and
+    a bias of 8 more; subnormal numbers come out right too.
     """
-    wide = e.zext(bits, vector(I16))
-    return half_to_float(e, ((wide & 0x7F) << 7) | ((wide & 0x80) << 8)) * 256.0
+    lanes = lanes_of(bits.type)
+    fields = (e.sext(bits, vector(I16, lanes)) << 7) & 0xBFFF
+    parts = [range(first, first + LANES) for first in range(0, lanes, LANES)]
+    return [half_to_float(e, e.shuffle(fields, fields, part)) for part in parts]
