@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xdsl.dialects import arith, math
-from xdsl.ir import Operation
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, NormOp, ReshapeOp
 from headrace.ir.program_ops import WeightOp, YieldOp
@@ -60,19 +61,47 @@ def _text(stage: StageOp, op: Operation) -> str:
     if isinstance(op, LinearOp):
         return weight_label(op.weight.owner)
     if isinstance(op, NormOp):
-        return "head norm" if len(features_of(op.input)) == 2 else "norm"
+        return _norm_text(op)
     if isinstance(op, MapOp):
         return _map_text(stage, op)
     if isinstance(op, EmbeddingOp):
-        return "row of the table"
+        return f"row of the {'positions' if _are_positions(op.ids) else 'table'}"
+    if isinstance(op, AttentionOp):
+        return " + ".join(["attention", *_score_texts(op)])
     return op.name.removeprefix("step.")
 
 
 def weight_label(owner: object) -> str:
-    """`q_proj` for `model.layers.{}.self_attn.q_proj.weight`."""
+    """`q_proj` for `model.layers.{}.self_attn.q_proj.weight`.
+
+    Of a part of a weight, `h.{}.attn.c_attn.weight[0:768]`, it is `c_attn[0:768]`; biases keep
+    their name: `c_attn.bias`.
+    """
     assert isinstance(owner, WeightOp)
-    name = owner.weight_name.data
-    return name.removesuffix(".weight").rsplit(".", 1)[-1]
+    name, bracket, part = owner.weight_name.data.partition("[")
+    parts = name.removesuffix(".weight").rsplit(".", 2)
+    kept = parts[-2:] if parts[-1] == "bias" else parts[-1:]
+    return ".".join(kept) + bracket + part
+
+
+def _norm_text(op: NormOp) -> str:
+    kind = "layer norm" if op.is_layer else "norm"
+    return f"head {kind}" if len(features_of(op.input)) == 2 else kind
+
+
+def _are_positions(ids: SSAValue) -> bool:
+    """Whether these are the program's positions, its second argument."""
+    return isinstance(ids, BlockArgument) and ids.index == 1
+
+
+def _score_texts(op: AttentionOp) -> Iterator[str]:
+    """What an attention does to its scores, beside scaling and masking them."""
+    if op.softcap.only:
+        yield "softcap"
+    if op.slopes.data:
+        yield "slopes"
+    if op.sinks is not None:
+        yield "sinks"
 
 
 def _map_text(stage: StageOp, op: MapOp) -> str:
@@ -90,8 +119,12 @@ def _map_text(stage: StageOp, op: MapOp) -> str:
 
 
 def _activation(kinds: set[type[Operation]]) -> str | None:
-    if math.TanhOp in kinds or math.ErfOp in kinds:
+    if math.ErfOp in kinds or {math.TanhOp, arith.AddfOp} <= kinds:
         return "gelu"
+    if math.TanhOp in kinds:
+        return "tanh" if kinds == {math.TanhOp} else "softcap"
     if math.ExpOp in kinds and arith.DivfOp in kinds:
         return "silu"
+    if kinds in ({arith.MaximumfOp}, {arith.MaximumfOp, arith.MulfOp}):
+        return "relu" if len(kinds) == 1 else "relu²"
     return None

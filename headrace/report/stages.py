@@ -133,7 +133,9 @@ def _product_macs(linears: list[LinearOp], trips: int) -> dict[str, int]:
 def _row_bytes(stage: StageOp) -> tuple[int, ...]:
     """One row of each embedding table, by whichever worker has the token."""
     tables = [op.table for op in stage_ops(stage) if isinstance(op, EmbeddingOp)]
-    return tuple(storage_format(_format(t)).row_bytes(weight_shape(t)[1]) for t in tables)
+    if not tables:
+        return ()
+    return (sum(storage_format(_format(t)).row_bytes(weight_shape(t)[1]) for t in tables),)
 
 
 def _logit_bytes(op: Operation) -> int:

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Region, SSAValue
 
 from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
-from headrace.ir.model_ops import EmbeddingOp, NormOp, ReshapeOp, SampleOp, SelectOp
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, NormOp, ReshapeOp, SampleOp, SelectOp
 from headrace.ir.program_ops import FrequenciesOp, ProgramOp, ReturnOp
 from tests.passes.decoder import Decoder, DecoderBuilder
 
@@ -41,7 +41,13 @@ class Structured(DecoderBuilder):
         return self.builder.insert(NormOp(x, weight, 1e-5, kind=self.norm_kind, bias=bias)).result
 
     def linear(self, x, name, rows, bias=None):
-        return super().linear(x, name, rows, self.biased if bias is None else bias)
+        """A linear, of some rows of a larger weight where the name ends in a range."""
+        base, bracket, part = name.partition("[")
+        part, cols = bracket + part, x.type.get_shape()[-1]
+        biased = self.biased if bias is None else bias
+        weight = self.weight(f"{base}.weight{part}", rows, cols)
+        addend = self.weight(f"{base}.bias{part}", rows) if biased else None
+        return self.builder.insert(LinearOp(x, weight, addend)).result
 
     def tables(self, layer: int) -> tuple[str, ...]:
         """The layer's rotary table; none where it rotates nothing."""
@@ -60,10 +66,10 @@ class Structured(DecoderBuilder):
     def attention(self, n: SSAValue, layer: int) -> SSAValue:
         s, at = self.shape, f"{self.name.format(layer)}.attn"
         _, positions, sequences, _ = self.block.args
-        q = self.linear(n, f"{at}.qkv.weight[0:64]", s.heads * s.head)
-        k = self.linear(n, f"{at}.qkv.weight[64:96]", s.kv_heads * s.head)
+        q = self.linear(n, f"{at}.qkv[0:64]", s.heads * s.head)
+        k = self.linear(n, f"{at}.qkv[64:96]", s.kv_heads * s.head)
         value_head = self.value_head or s.head
-        v = self.linear(n, f"{at}.qkv.weight[96:128]", s.kv_heads * value_head)
+        v = self.linear(n, f"{at}.qkv[96:128]", s.kv_heads * value_head)
         q = self.turned(self.normed(q, f"{at}.q_norm", s.heads), layer)
         k = self.turned(self.normed(k, f"{at}.k_norm", s.kv_heads), layer)
         v = self.builder.insert(ReshapeOp(v, [s.kv_heads, value_head])).result

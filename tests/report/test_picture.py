@@ -14,6 +14,7 @@ from headrace.report.picture.layout import Layout, lay_out
 from headrace.report.picture.svg import Box, Canvas
 from headrace.report.stages import stage_rows
 from tests.passes.decoder import SMOLLM2, Decoder, captured
+from tests.passes.structures import STRUCTURES, Structured
 from tests.report.test_dataflow import SHAPES
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,6 +45,14 @@ def test_smollm2_in_one_picture() -> None:
     assert "1536 × 576  q4_1" in found
     assert "next trip: T × 576" in found
     assert any("5 stages a layer" in word for word in found)
+
+
+@pytest.mark.parametrize("builder", STRUCTURES)
+def test_every_structure_has_a_picture(builder: type[Structured]) -> None:
+    module = builder(Decoder(format="f32")).module()
+    map_program(module, 2)
+    picture = ElementTree.fromstring(draw_program(module, stage_rows(module, 0), "a model"))
+    assert "KV cache" in words(picture)
 
 
 def test_token_edges_are_dots() -> None:

@@ -8,6 +8,7 @@ from headrace.report.cost import CostModel
 from headrace.report.stages import StageRow, stage_rows
 from headrace.report.text import edge_text, sharding_text, tile_text
 from tests.passes.decoder import SMOLLM2, Decoder, captured
+from tests.passes.structures import Learned, Sloped, Structured, Sunk, Whole
 
 
 def rows_of(shape: Decoder, workers: int = 2, kv_tokens: int = 100) -> dict[str, StageRow]:
@@ -47,6 +48,28 @@ def test_families_show_what_they_add() -> None:
     assert texts(gemma["merge"], "body") == ["norm", "residual"]
     unquantised = rows_of(Decoder(format="f32"))
     assert texts(unquantised["qkv"], "prologue") == ["norm"]
+
+
+def structure(builder: type[Structured]) -> dict[str, StageRow]:
+    module = builder(Decoder(format="f32")).module()
+    map_program(module, 2)
+    return {row.name: row for row in stage_rows(module, 100)}
+
+
+def test_structures_show_what_they_add() -> None:
+    learned = structure(Learned)
+    assert texts(learned["embed"], "body") == ["row of the table", "row of the positions", "add"]
+    assert learned["embed"].worker_bytes == (2 * 64 * 4,)
+    assert texts(learned["qkv"], "prologue") == ["layer norm"]
+    assert texts(learned["up"], "epilogue") == ["bias", "tanh"]
+    names = ["qkv[0:64]", "qkv[64:96]", "qkv[96:128]"]
+    assert texts(learned["qkv"], "product") == names
+    whole = structure(Whole)
+    assert list(whole)[1:4] == ["qkv", "append", "attention"]
+    assert texts(whole["append"], "body") == ["norm", "rope", "append"]
+    assert sharding_text(whole["append"].shard, ()) == "by token"
+    assert texts(structure(Sunk)["attention"], "body") == ["attention + softcap + sinks"]
+    assert texts(structure(Sloped)["attention"], "body") == ["attention + slopes"]
 
 
 def test_bytes_are_those_of_the_matrices() -> None:

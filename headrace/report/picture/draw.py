@@ -91,10 +91,12 @@ class _Drawing:
             reader = self.layout.nodes[cache.reader].box
             at = (placed.box.right, reader.middle), (reader.x, reader.middle)
             self.canvas.arrow(at, Ink.CACHE_LINE)
-            self._append(self.layout.nodes[cache.writer].box, placed.box)
+            self._append(cache.writer, placed.box)
 
-    def _append(self, writer: Box, cache: Box) -> None:
-        x, turn = writer.x + 40, writer.bottom + 18
+    def _append(self, name: str, cache: Box) -> None:
+        writer, weights = self.layout.nodes[name].box, self.layout.weights.get(name)
+        bottom = writer.bottom if weights is None else max(writer.bottom, weights.box.bottom)
+        x, turn = writer.x + 40, bottom + 18
         corner: tuple[Point, ...] = ((x, writer.bottom), (x, turn), (cache.centre + 60, turn))
         self.canvas.arrow((*corner, (cache.centre + 60, cache.y)), Ink.CACHE_LINE)
         self.canvas.text((x + 10, turn + 4), "append", LABEL_SIZE, Ink.CACHE_LINE)
