@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,19 @@ def make_once(entry: Path, make: Callable[[], None], report: Progress) -> Artifa
     return Artifact(entry)
 
 
-def pack_once(
-    artifact: Artifact, weights: Callable[[], Callable[[str], StoredTensor]], report: Progress
-) -> None:
+@dataclass(frozen=True, slots=True)
+class WeightsOf:
+    """A model's stored tensors by their names in the program.
+
+    Attributes:
+        release: lets go of the memory that reading them took.
+    """
+
+    tensor: Callable[[str], StoredTensor]
+    release: Callable[[], None] | None = None
+
+
+def pack_once(artifact: Artifact, weights: Callable[[], WeightsOf], report: Progress) -> None:
     """Write the packed weights unless they are there or another process does so."""
     if artifact.packed.exists():
         return
@@ -59,7 +70,8 @@ def pack_once(
         if not artifact.packed.exists():
             from headrace.runtime.pack import pack
 
-            pack(artifact.manifest, weights(), artifact.packed, report)
+            found = weights()
+            pack(artifact.manifest, found.tensor, artifact.packed, report, found.release)
 
 
 def _compile(source: Source, content: str, options: Options, entry: Path, report: Progress) -> None:
@@ -73,13 +85,12 @@ def _compile(source: Source, content: str, options: Options, entry: Path, report
     remove_superseded(Artifact(entry))
 
 
-def _stored_weights(source: Source, artifact: Artifact) -> Callable[[str], StoredTensor]:
-    """The tensors of a checkpoint by their names in the program."""
+def _stored_weights(source: Source, artifact: Artifact) -> WeightsOf:
     from headrace.checkpoint.binding import bind
 
     checkpoint = open_checkpoint(source)
     bindings = artifact.about.bindings
-    return lambda name: bind(checkpoint, bindings[name])
+    return WeightsOf(lambda name: bind(checkpoint, bindings[name]), checkpoint.release)
 
 
 @contextmanager

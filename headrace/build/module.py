@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headrace import cache
 from headrace.build.artifact import Artifact
-from headrace.build.driver import make_once, pack_once
+from headrace.build.driver import WeightsOf, make_once, pack_once
 from headrace.build.key import program_key, toolchain
 from headrace.build.options import Options
 from headrace.checkpoint.formats import FORMATS
@@ -67,7 +67,8 @@ def build_module(
         write_artifact(entry, order, facts, compiled, tokenizer)
 
     artifact = make_once(entry, make, report)
-    pack_once(artifact, lambda: lambda weight: _stored(captured.weights, weight), report)
+    weights = WeightsOf(lambda name: _stored(captured.weights, name))
+    pack_once(artifact, lambda: weights, report)
     return artifact
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from headrace.cache import atomic_file
 from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.progress import NoProgress, Progress, step
+from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.layout import pack_rows
-from headrace.codegen.manifest import Manifest, Run
+from headrace.codegen.manifest import Manifest, RowsPart, Run, StreamPart, VectorPart
 from headrace.codegen.tile_format import TILE_ROWS, tile_format
 from headrace.errors import UnsupportedModelError
 
@@ -24,50 +27,93 @@ Bytes = NDArray[np.uint8]
 #: Rows of a weight in the format wanted, converted when they are asked for.
 Rows = Callable[[slice], Bytes]
 
-#: Rows converted at a time: bounds the memory that a large embedding takes.
-_CHUNK_ROWS = 4096
+#: Values converted at a time by each thread: bounds the memory that packing takes.
+_CHUNK_VALUES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of the packed file, from offset `at`, made when it is their turn."""
+
+    at: int
+    make: Callable[[], Bytes]
 
 
 def pack(
-    manifest: Manifest, weights: Weights, path: Path, progress: Progress | None = None
+    manifest: Manifest,
+    weights: Weights,
+    path: Path,
+    progress: Progress | None = None,
+    release: Callable[[], None] | None = None,
 ) -> None:
-    """Write the packed weights of a program, whole or not at all.
+    """Write the packed weights of a program, whole or not at all, with all allowed processors.
 
-    weights: the stored tensor of each name that the manifest mentions.
+    weights: the stored tensor of each name that the manifest mentions; called from several threads.
+    release: lets go of the memory that reading tensors took.
 
     Raises:
         CacheError: the disk is full.
         UnsupportedModelError: a tensor's shape is not what the program needs.
     """
     shown = progress or NoProgress()
+    pieces = list(_pieces(manifest, weights))
     with (
         step(shown, "packing weights", manifest.packed_bytes),
         atomic_file(path, manifest.packed_bytes) as file,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0)), "headrace-pack") as pool,
     ):
-        _write_streams(manifest, weights, file, shown)
-        _write_vectors(manifest, weights, file)
-        _write_rows(manifest, weights, file, shown)
+
+        def write(piece: Piece) -> int:
+            made = piece.make()
+            _write_at(file.fileno(), made, piece.at)
+            if release is not None:
+                release()
+            return made.nbytes
+
+        for count in pool.map(write, pieces):
+            shown.advance(count)
 
 
-def _write_streams(manifest: Manifest, weights: Weights, file: BinaryIO, shown: Progress) -> None:
-    for part in manifest.streams:
-        start = manifest.stream_starts[part.worker] + part.at
-        for trip in range(part.trips):
-            file.seek(start + trip * part.trip)
-            for run in part.runs:
-                for piece in _run_bytes(weights, run, trip):
-                    file.write(piece)
-                    shown.advance(len(piece))
+def _write_at(descriptor: int, data: Bytes, at: int) -> None:
+    view = np.ascontiguousarray(data).data.cast("B")
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written
 
 
-def _run_bytes(weights: Weights, run: Run, trip: int) -> Iterator[bytes]:
-    """The bytes of a run, some units at a time: of each unit the tiles of all its weights."""
-    tensors = [_in_format(weights(name), run.format, run.cols) for name in run.weights[trip]]
-    at_once = max(1, _CHUNK_ROWS // run.unit_rows)
-    for first in range(run.first, run.last, at_once):
-        units = range(first, min(first + at_once, run.last))
-        parts = [_unit_tiles(rows, run, units) for rows in tensors]
-        yield np.stack(parts, axis=1).tobytes()
+def _pieces(manifest: Manifest, weights: Weights) -> Iterator[Piece]:
+    """All pieces, layer by layer: that is how most files have them."""
+    for trip in range(max((part.trips for part in manifest.streams), default=0)):
+        for part in manifest.streams:
+            if trip < part.trips:
+                start = manifest.stream_starts[part.worker] + part.at + trip * part.trip
+                yield from _stream_pieces(part, trip, start, weights)
+    for vector in manifest.vectors:
+        yield from _vector_pieces(vector, manifest.vectors_start, weights)
+    for table in manifest.rows:
+        yield from _row_pieces(table, manifest.rows_start, weights)
+
+
+def _stream_pieces(part: StreamPart, trip: int, start: int, weights: Weights) -> Iterator[Piece]:
+    for run in part.runs:
+        unit_bytes = run.bytes // max(run.last - run.first, 1)
+        at_once = max(1, _CHUNK_VALUES // (run.unit_rows * run.cols))
+        for first in range(run.first, run.last, at_once):
+            units = range(first, min(first + at_once, run.last))
+            at = start + (first - run.first) * unit_bytes
+            yield Piece(at, _unit_maker(run, trip, units, weights))
+        start += run.bytes
+
+
+def _unit_maker(run: Run, trip: int, units: range, weights: Weights) -> Callable[[], Bytes]:
+    """Makes the bytes of some units: of each unit the tiles of all its weights."""
+
+    def make() -> Bytes:
+        names = run.weights[trip]
+        parts = [_unit_tiles(_in_format(weights(name), run), run, units) for name in names]
+        return np.stack(parts, axis=1)
+
+    return make
 
 
 def _unit_tiles(rows: Rows, run: Run, units: range) -> Bytes:
@@ -86,34 +132,38 @@ def _extended(array: Bytes, axis: int, zeros: int) -> Bytes:
     return np.pad(array, widths) if zeros else array
 
 
-def _in_format(tensor: StoredTensor, format: str, cols: int) -> Rows:
+def _in_format(tensor: StoredTensor, wanted: Run | RowsPart) -> Rows:
+    cols = wanted.cols
     if len(tensor.shape) != 2 or tensor.shape[1] != cols:
         raise UnsupportedModelError(
             f"{tensor.name} has shape {tensor.shape}; the program needs {cols} columns"
         )
-    if tensor.format.name == format:
-        return lambda rows: tensor.raw[rows]
-    target = storage_format(format)
-    return lambda rows: target.quantise(tensor.format.dequantise(tensor.raw[rows], cols))
+    if tensor.format.name == wanted.format:
+        return tensor.rows
+    target = storage_format(wanted.format)
+    return lambda rows: convert(tensor.format.dequantise(tensor.rows(rows), cols), target)
 
 
-def _write_vectors(manifest: Manifest, weights: Weights, file: BinaryIO) -> None:
-    for part in manifest.vectors:
-        for trip, name in enumerate(part.names):
-            values = weights(name).dequantise().astype(np.float32, copy=False)
-            if values.shape != (part.length,):
-                raise UnsupportedModelError(
-                    f"{name} has shape {values.shape}; the program needs ({part.length},)"
-                )
-            file.seek(manifest.vectors_start + part.at + trip * part.trip)
-            file.write(values.tobytes())
+def _vector_pieces(part: VectorPart, start: int, weights: Weights) -> Iterator[Piece]:
+    for trip, name in enumerate(part.names):
+        yield Piece(start + part.at + trip * part.trip, _vector_maker(part, name, weights))
 
 
-def _write_rows(manifest: Manifest, weights: Weights, file: BinaryIO, shown: Progress) -> None:
-    for part in manifest.rows:
-        read = _in_format(weights(part.name), part.format, part.cols)
-        file.seek(manifest.rows_start + part.at)
-        for first in range(0, part.rows, _CHUNK_ROWS):
-            piece = np.ascontiguousarray(read(slice(first, first + _CHUNK_ROWS))).tobytes()
-            file.write(piece)
-            shown.advance(len(piece))
+def _vector_maker(part: VectorPart, name: str, weights: Weights) -> Callable[[], Bytes]:
+    def make() -> Bytes:
+        values = weights(name).dequantise().astype(np.float32, copy=False)
+        if values.shape != (part.length,):
+            raise UnsupportedModelError(
+                f"{name} has shape {values.shape}; the program needs ({part.length},)"
+            )
+        return np.ascontiguousarray(values).view(np.uint8)
+
+    return make
+
+
+def _row_pieces(part: RowsPart, start: int, weights: Weights) -> Iterator[Piece]:
+    at_once = max(1, _CHUNK_VALUES // part.cols)
+    for first in range(0, part.rows, at_once):
+        wanted = slice(first, min(first + at_once, part.rows))
+        at = start + part.at + first * part.row_bytes
+        yield Piece(at, lambda wanted=wanted: _in_format(weights(part.name), part)(wanted))
