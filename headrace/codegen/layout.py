@@ -6,9 +6,9 @@ consumption:
 
 - floats: for each column, the 32 rows;
 - integers: the planes of the codes, the lowest bits first, then the groups' factors. A plane of w
-  bits is, for each half (16 rows), w registers of 64 bytes. Byte 4 r + c belongs to row r; its bits
-  from w k on belong to column 4 g + c of the group g = k + (8 / w) * register. So low nibbles hold
-  columns 8 j .. 8 j + 3 and high nibbles columns 8 j + 4 .. 8 j + 7.
+  bits is w times two registers of 64 bytes, one for each half (16 rows). Byte 4 r + c belongs to
+  row r of the half; its bits from w k on belong to column 4 g + c, with g = k + (8 / w) * pair of
+  registers. So low nibbles hold columns 8 j .. 8 j + 3 and high nibbles columns 8 j + 4 .. 8 j + 7.
 - factors of 8 bits: for each, the 32 rows; four of 4 bits: two times 32 bytes, the scales low and
   the minima high; two of 6 bits: their low nibbles in 32 bytes, then their upper bits in 16 bytes,
   rows r and r + 16 in one; one of 6 bits: low nibbles of rows r and r + 16 in 16 bytes, then upper
@@ -112,7 +112,7 @@ def _plane(fours: NDArray[np.uint32], bit: int, width: int) -> Bytes:
     for place in range(1, 8 // width):
         bits = (groups[..., place] >> np.uint32(bit)) & mask
         joined |= bits << np.uint32(place * width)
-    ordered = np.ascontiguousarray(joined.transpose(0, 3, 4, 1, 5, 2))
+    ordered = np.ascontiguousarray(joined.transpose(0, 3, 4, 5, 1, 2))
     return ordered.view(np.uint8).reshape(tiles, blocks, parts, -1)
 
 

@@ -38,8 +38,8 @@ class Part:
         for width in self.format.planes:
             groups = 8 // width
             register, place = divmod(four, groups)
-            start = bit * TILE_ROWS * TILE_COLS // 8 + half * _REGISTER * width
-            raw = self._load(start + _REGISTER * register)
+            start = bit * TILE_ROWS * TILE_COLS // 8
+            raw = self._load(start + _REGISTER * (HALVES * register + half))
             bits = _moved(self.e, raw, place * width, bit, width)
             total = bits if total is None else total | bits
             bit += width

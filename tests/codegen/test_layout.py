@@ -86,7 +86,7 @@ def code(format: TileFormat, part: Bytes, row: int, column: int) -> int:
     half, group = row // 16, column // 4
     for width in format.planes:
         register, place = divmod(group, 8 // width)
-        byte = 128 * bit + 64 * (width * half + register) + 4 * (row % 16) + column % 4
+        byte = 128 * bit + 64 * (2 * register + half) + 4 * (row % 16) + column % 4
         found |= (int(part[byte]) >> (place * width) & ((1 << width) - 1)) << bit
         bit += width
     return format.codebook[found] if format.codebook else found
