@@ -6,6 +6,7 @@ package's own.
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ Array = NDArray[np.float32]
 Tensors = Iterator[tuple[str, Array]]
 
 
-def convert(model: PreTrainedModel, path: Path, architecture: str, tied: bool = False) -> Path:
+def convert(model: PreTrainedModel, path: Path, architecture: str) -> Path:
     """Write the model to `path`, with no tokenizer (llama.cpp calls that "no_vocab")."""
     by_name = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}
     writer = gguf.GGUFWriter(path, architecture)
-    config = model.config
+    config = copy.deepcopy(model.config)
     KEYS.get(architecture, common_keys)(writer, config)
     writer.add_tokenizer_model("no_vocab")
     writer.add_vocab_size(config.vocab_size)
@@ -34,12 +35,10 @@ def convert(model: PreTrainedModel, path: Path, architecture: str, tied: bool = 
     layers = config.num_hidden_layers
     names = gguf.get_tensor_name_map(by_name[architecture], layers)
     modify = TENSORS.get(architecture, unchanged)
-    written: set[str] = set()
     for parameter, values in model.named_parameters():
         for name, changed in modify(parameter, values.detach().numpy().copy(), config):
             stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
             assert stored is not None, name
-            written.add(stored)
             writer.add_tensor(stored, np.ascontiguousarray(changed, np.float32))
     for stored, values in extra_tensors(writer, config):
         writer.add_tensor(stored, values)
@@ -306,16 +305,28 @@ def around_one(name: str, values: Array, config: Any) -> Tensors:
 
 
 def stacked_norms(name: str, values: Array, config: Any) -> Tensors:
-    """StableLMModel collects the norms of heads; here they are collected on the configuration."""
+    """StableLMModel stacks the norms of heads; they are collected on the configuration."""
     found = re.fullmatch(r"(.*\.([qk])_layernorm)\.norms\.(\d+)\.weight", name)
     if found is None:
         yield name, values
         return
     heads = config.num_attention_heads if found[2] == "q" else config.num_key_value_heads
-    held = config.__dict__.setdefault("_norms", {}).setdefault(found[1], {})
+    held = config.__dict__.setdefault("_collected", {}).setdefault(found[1], {})
     held[int(found[3])] = values
     if len(held) == heads:
         yield f"{found[1]}.weight", np.stack([held[head] for head in range(heads)])
+
+
+def fused_qkv(name: str, values: Array, config: Any) -> Tensors:
+    """ChatGLM's published files hold queries, keys and values as one matrix."""
+    found = re.fullmatch(r"(.*)\.([qkv])_proj\.(weight|bias)", name)
+    if found is None:
+        yield name, values
+        return
+    held = config.__dict__.setdefault("_collected", {}).setdefault(found[1] + found[3], {})
+    held[found[2]] = values
+    if len(held) == 3:
+        yield f"{found[1]}.qkv_proj.{found[3]}", np.concatenate([held[part] for part in "qkv"])
 
 
 def transposed(name: str, values: Array, config: Any) -> Tensors:
@@ -355,6 +366,7 @@ TENSORS: dict[str, Callable[[str, Array, Any], Tensors]] = {
     "gemma3": around_one,
     "nemotron": around_one,
     "stablelm": stacked_norms,
+    "chatglm": fused_qkv,
     "gpt2": transposed,
     "gptneox": neox_qkv,
     "falcon": falcon_qkv,

@@ -33,7 +33,6 @@ IGNORED = {
     "transformers_version",
     "_name_or_path",
     "pad_token_id",
-    "_norms",
     "max_window_layers",
     "use_sliding_window",
     "sliding_window_pattern",
