@@ -31,6 +31,7 @@ from headrace.codegen.tile import (
     function,
     vector,
 )
+from headrace.codegen.widths import padded
 
 #: Rows of a call at most: their scores at the 64 positions of a block fit in registers.
 MOST_ROWS = 6
@@ -84,8 +85,9 @@ class AttentionShape:
         return sizes + cap + (slopes if self.slopes else "") + ("_sinks" if self.sinks else "")
 
     @property
-    def query_features(self) -> int:
-        return self.heads * self.cache.key_head
+    def query_stride(self) -> int:
+        """Floats from one token's queries to the next one's."""
+        return padded(self.heads * self.cache.key_head)
 
     @property
     def result_features(self) -> int:
@@ -188,7 +190,7 @@ def _start_row(
     high = position + 1
     start = e.maximum(high - e.trunc(window, I32), e.i32(0))
     low = e.select(window > 0, start, 0)
-    place = token * shape.query_features + query_head * shape.cache.key_head
+    place = token * shape.query_stride + query_head * shape.cache.key_head
     zero = e.const(0.0, vector(F32))
     sums = e.stack(4 * LANES * shape.row_vectors)
     for part in range(shape.row_vectors):

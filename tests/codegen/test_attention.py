@@ -137,6 +137,8 @@ class Sequence:
         case, shape = self.case, self.case.shape
         tokens = self.length - first
         query = self.rng.standard_normal((tokens, case.heads, case.key_head)).astype(np.float32)
+        stored = np.full((tokens, shape.query_stride), np.nan, np.float32)
+        stored[:, : case.heads * case.key_head] = query.reshape(tokens, -1)
         positions = np.arange(first, self.length, dtype=np.int32)
         self.frame.set(tokens=tokens, positions=positions)
         partial = tokens == 1
@@ -144,7 +146,7 @@ class Sequence:
         out = np.full(floats, np.nan, np.float32)
         for worker in range(case.workers):
             self.frame.set(worker=worker)
-            call = self.frame.array, layer, window, query, out, *[self.sinks] * case.sinks
+            call = self.frame.array, layer, window, stored, out, *[self.sinks] * case.sinks
             library(case).call(f"attention_{shape.suffix}", *call)
         if partial:
             row = np.full(shape.result_features, np.nan, np.float32)
