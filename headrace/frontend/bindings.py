@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from headrace.checkpoint.binding import Binding
 from headrace.checkpoint.tensors import Checkpoint
@@ -32,17 +34,29 @@ def directory_bindings(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[s
         MalformedFileError: a tensor is missing or of another shape.
     """
     shapes = parameter_shapes(model)
-    stored = set(checkpoint.names())
-    prefix = f"{model.base_model_prefix}."
-    bindings: dict[str, Binding] = {}
-    for name in shapes:
-        bare = name.removeprefix(prefix)
-        bindings[name] = Binding(name if name in stored or bare not in stored else bare)
+    stored = _stored_names(model, checkpoint)
+    bindings = {name: Binding(stored.get(name, name)) for name in shapes}
     check_shapes(checkpoint, shapes, bindings)
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(shapes)
     buffers = {name for name, _ in model.named_buffers()}
-    refuse_unused(checkpoint, bindings, tied | buffers)
+    refuse_unused(checkpoint, bindings, {stored.get(name, name) for name in tied | buffers})
     return bindings
+
+
+def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
+    """Names in the model → names in the checkpoint, as transformers renames them when it loads.
+
+    Models' parts were called otherwise in earlier versions, and files saved from the model without
+    its head lack the prefix of the base model's names.
+    """
+    conversions = get_model_conversion_mapping(model)
+    renamings = [each for each in conversions if isinstance(each, WeightRenaming)]
+    state = model.state_dict()
+    prefix = model.base_model_prefix
+    return {
+        rename_source_key(name, renamings, [], prefix, state)[0]: name
+        for name in checkpoint.names()
+    }
 
 
 def check_shapes(checkpoint: Checkpoint, shapes: Shapes, bindings: Mapping[str, Binding]) -> None:
@@ -54,9 +68,16 @@ def check_shapes(checkpoint: Checkpoint, shapes: Shapes, bindings: Mapping[str, 
             f"the model needs tensors that the checkpoint lacks: {listed(missing)}",
             where=str(checkpoint.path),
         )
+    whole: set[str] = set()  # several parameters may be rows of one tensor
     for name, binding in bindings.items():
         stored_shape = checkpoint.tensor(binding.tensor).shape
-        if binding.shape(stored_shape) != shapes[name] or not binding.uses_all(stored_shape):
+        if binding.shape(stored_shape) != shapes[name]:
+            raise wrong_shape(checkpoint, binding.tensor, stored_shape, shapes[name])
+        if binding.uses_all(stored_shape):
+            whole.add(binding.tensor)
+    for name, binding in bindings.items():
+        if binding.tensor not in whole:
+            stored_shape = checkpoint.tensor(binding.tensor).shape
             raise wrong_shape(checkpoint, binding.tensor, stored_shape, shapes[name])
 
 

@@ -16,7 +16,11 @@ from headrace.checkpoint.source import Source
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import UnsupportedModelError
 from headrace.frontend.bindings import directory_bindings
-from headrace.frontend.directory_config import directory_config, directory_stop_tokens
+from headrace.frontend.directory_config import (
+    configured_context,
+    directory_config,
+    directory_stop_tokens,
+)
 from headrace.frontend.export import export_step
 from headrace.frontend.gguf_bindings import gguf_bindings
 from headrace.frontend.gguf_config import gguf_config, gguf_stop_tokens
@@ -85,7 +89,7 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
         stored = checkpoint.tensor(binding.tensor).format.name
         return WeightType.of(shape, "f32" if binding.add else stored)
 
-    context = config.max_position_embeddings
+    context = configured_context(config)
     exported = export_step(model, context, values, {"use_cache": False})
     lowered = lower_step(exported, weight_type)
     return Captured(
@@ -130,7 +134,7 @@ def _configured_context(module: torch.nn.Module) -> int:
             where=type(module).__name__,
             hint="pass context=...",
         )
-    return config.max_position_embeddings
+    return configured_context(config)
 
 
 def _require_float32(module: torch.nn.Module) -> None:

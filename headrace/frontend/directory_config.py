@@ -9,6 +9,9 @@ from transformers import AutoConfig, GenerationConfig, PretrainedConfig
 
 from headrace.errors import UnsupportedModelError
 
+#: What configurations call their largest number of positions.
+_CONTEXTS = ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length", "n_ctx")
+
 
 def directory_config(path: Path) -> PretrainedConfig:
     """The configuration in `config.json`; code in the directory is never run.
@@ -26,6 +29,22 @@ def directory_config(path: Path) -> PretrainedConfig:
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     return config
+
+
+def configured_context(config: PretrainedConfig) -> int:
+    """The largest number of positions that a configuration names.
+
+    Raises:
+        UnsupportedModelError: it names none.
+    """
+    for name in _CONTEXTS:
+        if isinstance(context := getattr(config, name, None), int):
+            return context
+    raise UnsupportedModelError(
+        "the configuration does not say how many positions the model was made for",
+        where=f"a model of type '{config.model_type}'",
+        hint=f"add '{_CONTEXTS[0]}' to config.json",
+    )
 
 
 def directory_stop_tokens(path: Path, config: PretrainedConfig) -> tuple[int, ...]:

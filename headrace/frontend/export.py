@@ -13,6 +13,8 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Graph, Node
 
 from headrace.errors import HeadraceError, UnsupportedModelError
+from headrace.frontend.rotary import LongTables, still_rotary
+from headrace.frontend.hollow import leave_meta_device
 
 EXAMPLE_TOKENS = 5
 #: torch.export takes a dimension of 0 or 1 for fixed.
@@ -29,6 +31,8 @@ class Exported:
         parameters: placeholder → name of the parameter in the module; one name for tied ones.
         constants: placeholder → its value: buffers and constants, on the CPU.
         context: the largest number of positions.
+        buffers: the placeholders of buffers by their names in the module.
+        long: buffers that have other values when the program is loaded for a long context.
     """
 
     graph: Graph
@@ -37,6 +41,8 @@ class Exported:
     parameters: Mapping[Node, str]
     constants: Mapping[Node, torch.Tensor]
     context: int
+    buffers: Mapping[str, Node]
+    long: LongTables | None = None
 
     @property
     def logits(self) -> Node:
@@ -82,11 +88,12 @@ def export_step(
             f"a context of {context} positions; {SHORTEST_CONTEXT} are the least",
             where=type(module).__name__,
         )
+    unknown = leave_meta_device(module, values)
     device = next(module.parameters()).device
     example = torch.zeros(1, min(EXAMPLE_TOKENS, context), dtype=torch.long, device=device)
     length = Dim("T", min=SHORTEST_CONTEXT, max=_longest(context))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), still_rotary(module) as long:
             program = torch.export.export(
                 _Step(module, keywords),
                 (example, example.clone()),
@@ -103,7 +110,7 @@ def export_step(
             where=type(module).__name__,
             hint="the forward pass must not depend on the values of its inputs",
         ) from error
-    return _exported(program, module, context, values)
+    return _exported(program, module, context, unknown, long)
 
 
 def _longest(context: int) -> int:
@@ -125,7 +132,8 @@ def _exported(
     program: torch.export.ExportedProgram,
     module: torch.nn.Module,
     context: int,
-    values: Mapping[str, torch.Tensor],
+    unknown: set[str],
+    long: LongTables | None,
 ) -> Exported:
     signature = program.graph_signature
     if signature.buffers_to_mutate:
@@ -139,6 +147,7 @@ def _exported(
     first_names = _first_names(module)
     parameters: dict[Node, str] = {}
     constants: dict[Node, torch.Tensor] = {}
+    buffers: dict[str, Node] = {}
     inputs: list[Node] = []
     for node, spec in zip(placeholders, signature.input_specs, strict=True):
         name = (spec.target or "").removeprefix("module.")
@@ -147,9 +156,11 @@ def _exported(
         elif spec.kind is InputKind.USER_INPUT:
             inputs.append(node)
         elif spec.kind in (InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-            constants[node] = values[name] if name in values else _held(program, spec.target)
+            buffers[name] = node
+            held = _held(program, spec.target)
+            constants[node] = held.to("meta") if name in unknown else held
     tokens, positions = inputs
-    return Exported(program.graph, tokens, positions, parameters, constants, context)
+    return Exported(program.graph, tokens, positions, parameters, constants, context, buffers, long)
 
 
 def _held(program: torch.export.ExportedProgram, target: str | None) -> torch.Tensor:

@@ -101,10 +101,10 @@ def _window_of_leaf(trace: Trace, leaf: Node) -> int:
     tokens = min(trace.exported.context, int((MOST / fixed) ** (1 / len(dynamic))))
     _require_no_change_beyond(trace, leaf, tokens)
     values = evaluate_among(trace, leaf, tokens)
-    if dynamic == [-1]:
-        _require_linear(values.reshape(-1, tokens))
-        return 0
-    return _window_of_square(values.reshape(-1, tokens, tokens))
+    if values.dim() > 1 and values.shape[-2] == tokens > 1:
+        return _window_of_square(values.reshape(-1, tokens, tokens))
+    _require_linear(values.reshape(-1, tokens))
+    return 0
 
 
 def _window_of_square(values: torch.Tensor) -> int:
