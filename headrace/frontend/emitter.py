@@ -110,7 +110,15 @@ class Emitter:
         """The symbol of a rotary table; equal tables share one."""
         if frequencies not in self._tables:
             symbol = f"rope{len(self._tables)}"
-            self._tables[frequencies] = FrequenciesOp(symbol, frequencies.values, frequencies.scale)
+            long = frequencies.long
+            self._tables[frequencies] = FrequenciesOp(
+                symbol,
+                frequencies.values,
+                frequencies.scale,
+                beyond=None if long is None else long.beyond,
+                long_values=None if long is None else long.values,
+                long_scale=None if long is None else long.scale,
+            )
         return self._tables[frequencies].sym_name.data
 
 

@@ -13,8 +13,9 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Graph, Node
 
 from headrace.errors import HeadraceError, UnsupportedModelError
-from headrace.frontend.rotary import LongTables, still_rotary
 from headrace.frontend.hollow import leave_meta_device
+from headrace.frontend.merge_nodes import merge_nodes
+from headrace.frontend.rotary import LongTables, still_rotary
 
 EXAMPLE_TOKENS = 5
 #: torch.export takes a dimension of 0 or 1 for fixed.
@@ -102,6 +103,7 @@ def export_step(
             )
             if _assigns_in_place(program):
                 program = program.run_decompositions({})
+                merge_nodes(program.graph)
     except HeadraceError:
         raise
     except Exception as error:  # torch.export raises whatever the module's code raises under it

@@ -6,7 +6,7 @@ How a model makes them does not matter: the numbers are a rotary table if and on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,20 @@ Reals = NDArray[np.float32]
 class Frequencies:
     """`angle = position * values[i]`, the product rounded to float32; `scale` times cos and sin."""
 
+    values: tuple[float, ...]
+    scale: float
+    long: Long | None = None
+
+    def with_long(self, beyond: int, other: Frequencies) -> Frequencies:
+        """These, and others for a context of more than `beyond` positions."""
+        return replace(self, long=Long(beyond, other.values, other.scale))
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """What holds for all positions if the context is larger than `beyond`."""
+
+    beyond: int
     values: tuple[float, ...]
     scale: float
 

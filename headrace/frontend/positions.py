@@ -29,8 +29,19 @@ def evaluate(trace: Trace, node: Node) -> tuple[NDArray[np.int64], torch.Tensor]
     needed = _ancestors(trace, node)
     context = trace.exported.context
     sparse = trace.exported.positions in needed
-    positions = _sample(context) if sparse else np.arange(context)
+    positions = sample(context) if sparse else np.arange(context)
     return positions, _run(trace, node, needed, positions)
+
+
+def evaluate_at(trace: Trace, node: Node, wanted: NDArray[np.int64]) -> torch.Tensor:
+    """A constant node's value for the positions `sample` gives, along all dimensions of tokens."""
+    asked, values = evaluate(trace, node)
+    if len(asked) == len(wanted):
+        return values
+    for dim, size in enumerate(shape_of(node)):
+        if isinstance(size, torch.SymInt):
+            values = values.index_select(dim, torch.from_numpy(wanted))
+    return values
 
 
 def evaluate_among(
@@ -58,7 +69,8 @@ def scalar(trace: Trace, node: Node) -> float | None:
     return float(_run(trace, node, _ancestors(trace, node), np.arange(2)))
 
 
-def _sample(context: int) -> NDArray[np.int64]:
+def sample(context: int) -> NDArray[np.int64]:
+    """Positions that show how something depends on them: 0, powers of two, evenly spread ones."""
     powers = 2 ** np.arange(context.bit_length())
     spread = np.linspace(0, context - 1, SPREAD).astype(np.int64)
     chosen = np.unique(np.concatenate([[0], powers, spread]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from operator import getitem
 from typing import Any, TypeGuard
 
@@ -60,14 +62,30 @@ class Trace:
 
     A node is *data* if it depends on a parameter or on the values of the token ids. Whatever else
     there is depends on positions and constants alone and can be evaluated.
+
+    Attributes:
+        order: each node's place in the graph.
     """
 
     def __init__(self, exported: Exported) -> None:
         self.exported = exported
+        self.order = {node: place for place, node in enumerate(exported.graph.nodes)}
         self._data: set[Node] = {exported.tokens, *exported.parameters}
         for node in exported.graph.nodes:
             if not is_call(node, aten.sym_size.int) and self._data & set(node.all_input_nodes):
                 self._data.add(node)
+
+    @cached_property
+    def long(self) -> Trace | None:
+        """The step of a model loaded for a long context, if its rotary tables differ then."""
+        exported = self.exported
+        if exported.long is None:
+            return None
+        others = exported.long.buffers.items()
+        tables = {
+            exported.buffers[name]: table for name, table in others if name in exported.buffers
+        }
+        return Trace(replace(exported, constants={**exported.constants, **tables}, long=None))
 
     def is_data(self, node: object) -> bool:
         return isinstance(node, Node) and node in self._data

@@ -1,8 +1,8 @@
-"""Rotary position embedding, in whatever way the rotation of the two halves is written.
+"""Rotary position embedding, in whatever way it is written.
 
-With x = (x0, x1) the halves of a head, a rotation is
-    y0 = a x0 + b x1,    y1 = c x0 + d x1,    a = d = scale cos, c = -b = scale sin,
-where a, b, c and d are tables made from positions.
+A rotation is linear in what it rotates, with coefficients made from positions. So it is not the
+operators that are looked at, but what they compute: the region between a tensor and what is linear
+in it is run on a few inputs, and it is a rotation if and only if the numbers say so.
 """
 
 from __future__ import annotations
@@ -12,166 +12,175 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.fx import Node
 
 from headrace.frontend import positions
 from headrace.frontend.emitter import Emitter
-from headrace.frontend.frequencies import Frequencies, Reals, fit_frequencies
-from headrace.frontend.match import factors, half_of, is_last, same_pair
+from headrace.frontend.frequencies import Frequencies, fit_frequencies
+from headrace.frontend.linear_region import Region, find_region
+from headrace.frontend.lower.views import reshaped
 from headrace.frontend.rules import CannotLowerError, Rule, structure
-from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
-from headrace.frontend.values import Value
-from headrace.ir.attention_ops import RopeOp
+from headrace.frontend.trace import Trace, aten, shape_of
+from headrace.frontend.values import Axis, Value
+from headrace.ir.attention_ops import RopeOp, RopeStyle
+from headrace.ir.model_ops import ReshapeOp
+
+#: Of products and sums of a few float32 numbers of magnitude one: some units in the last place.
+TOLERANCE = 1e-5
+
+Reals = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
-    """`sign * table * half` of one result half; `columns` of the table, None for all."""
+class _Pairs:
+    """The features that are rotated with one another: pair i is (first[i], second[i])."""
 
-    sign: int
-    table: Node
-    columns: int | None = None
+    style: RopeStyle
+    first: slice
+    second: slice
+
+    @staticmethod
+    def of(style: RopeStyle, count: int) -> _Pairs:
+        if style == "halves":
+            return _Pairs(style, slice(0, count), slice(count, 2 * count))
+        return _Pairs(style, slice(0, 2 * count, 2), slice(1, 2 * count, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class _Rotation:
-    """The coefficients a, b, c, d of x."""
-
-    input: Node
-    terms: tuple[_Term, _Term, _Term, _Term]
+    style: RopeStyle
+    frequencies: Frequencies
 
 
-@structure(aten.add.Tensor, aten.cat.default)
+@structure(
+    aten.add.Tensor,
+    aten.sub.Tensor,
+    aten.cat.default,
+    aten.stack.default,
+    aten.flatten.using_ints,
+    aten.view.default,
+    aten.reshape.default,
+    aten._unsafe_view.default,
+)
 def rope(trace: Trace, node: Node) -> Rule | None:
-    rotation = next((found for find in _FORMS for found in find(trace, node)), None)
-    if rotation is None:
+    region = find_region(trace, node)
+    if region is None:
         return None
     try:
-        frequencies = _frequencies(trace, rotation)
+        rotation = _rotation(trace, region)
     except CannotLowerError as error:
-        error.inputs = (rotation.input,)
+        error.inputs = (region.input,)
         raise
 
     def emit(emitter: Emitter, values: tuple[Value, ...]) -> Value:
         (input,) = values
-        if len(input.features) != 2 or input.axes[-1].index != 2:
-            raise CannotLowerError("a rotation of something else than [T, heads, head]")
-        table = emitter.table(frequencies)
-        rotated = RopeOp(input.ssa, emitter.positions, [table])
-        return Value(emitter.emit(rotated, f"{input.ssa.name_hint}_rotated"), input.axes)
+        heads, is_head = _by_heads(emitter, input)
+        table = emitter.table(rotation.frequencies)
+        op = RopeOp(heads.ssa, emitter.positions, [table], style=rotation.style)
+        rotated = emitter.emit(op, f"{heads.ssa.name_hint}_rotated")
+        if is_head:
+            rotated = emitter.emit(ReshapeOp(rotated, input.features))
+        return Value(rotated, input.axes)
 
-    return Rule((rotation.input,), emit)
-
-
-def _with_rotated_half(trace: Trace, node: Node) -> Iterator[_Rotation]:
-    """`x * cos + cat(-x1, x0) * sin`."""
-    for straight, crossed in same_pair(trace, node, aten.add.Tensor):
-        for x, cos in factors(trace, straight):
-            for turned, sin in factors(trace, crossed):
-                if (
-                    trace.is_constant(cos)
-                    and trace.is_constant(sin)
-                    and _turned(trace, turned) is x
-                ):
-                    terms = _Term(1, cos, 0), _Term(-1, sin, 0), _Term(1, sin, 1), _Term(1, cos, 1)
-                    yield _Rotation(x, terms)
+    return Rule((region.input,), emit)
 
 
-def _turned(trace: Trace, node: object) -> Node | None:
-    """x of `cat(-x1, x0)`."""
-    parts = _concatenated(trace, node)
-    if parts is None or not is_call(parts[0], aten.neg.default):
-        return None
-    second, first = half_of(trace, parts[0].args[0]), half_of(trace, parts[1])
-    if first is None or second is None or (first[1], second[1]) != (0, 1):
-        return None
-    return first[0] if first[0] is second[0] else None
+def _by_heads(emitter: Emitter, value: Value) -> tuple[Value, bool]:
+    """The value as `[T, heads, head]`, and whether it was one head `[T, head]`."""
+    last = len(value.features)
+    if last not in (1, 2) or value.axes[-1] != Axis(last):
+        raise CannotLowerError("a rotation of something else than [T, heads, head]")
+    if last == 2:
+        return value, False
+    return Value(reshaped(emitter, value, (1, *value.features)), ()), True
 
 
-def _half_by_half(trace: Trace, node: Node) -> Iterator[_Rotation]:
-    """`cat(x0 * cos - x1 * sin, x1 * cos + x0 * sin)`, with any order and signs."""
-    parts = _concatenated(trace, node)
-    if parts is None:
-        return
-    terms: dict[tuple[int, int], _Term] = {}
-    wholes: set[Node] = set()
-    for row, part in enumerate(parts):
-        for sign, product in _sum(trace, part, 1):
-            for half, table in factors(trace, product):
-                found = half_of(trace, half)
-                if found is not None and trace.is_constant(table):
-                    wholes.add(found[0])
-                    terms[row, found[1]] = _Term(sign, table)
-    if len(terms) == 4 and len(wholes) == 1:
-        yield _Rotation(wholes.pop(), (terms[0, 0], terms[0, 1], terms[1, 0], terms[1, 1]))
+def _rotation(trace: Trace, region: Region) -> _Rotation:
+    short = _measured(trace, region)
+    if trace.long is None or trace.exported.long is None:
+        return short
+    long = _measured(trace.long, region)
+    if long.style != short.style or long.frequencies == short.frequencies:
+        return short
+    beyond = trace.exported.long.beyond
+    return _Rotation(short.style, short.frequencies.with_long(beyond, long.frequencies))
 
 
-_FORMS = (_with_rotated_half, _half_by_half)
+def _measured(trace: Trace, region: Region) -> _Rotation:
+    """The rotation that a region computes."""
+    probe = _Probe(trace, region)
+    for pairs in probe.candidates():
+        frequencies = probe.frequencies(pairs)
+        if frequencies is not None:
+            return _Rotation(pairs.style, frequencies)
+    raise CannotLowerError(
+        "what it computes from positions is no rotation by position * frequency in float32",
+        "rotate the first features of each head, as halves or in pairs, with frequencies that "
+        "depend on no position",
+    )
 
 
-def _concatenated(trace: Trace, node: object) -> tuple[Node, Node] | None:
-    """The two parts of a concatenation along the last dimension."""
-    if not is_call(node, aten.cat.default):
-        return None
-    given = arguments(node)
-    if len(given["tensors"]) != 2 or not is_last(node, given["dim"]):
-        return None
-    first, second = (trace.source(part) for part in given["tensors"])
-    return first, second
+class _Probe:
+    """A region as a function, at some positions."""
 
-
-def _sum(trace: Trace, node: Node, sign: int) -> list[tuple[int, Node]]:
-    """The two signed terms of a sum or a difference."""
-    if not is_call(node, aten.add.Tensor, aten.sub.Tensor) or node.kwargs:
-        return []
-    second = sign if is_call(node, aten.add.Tensor) else -sign
-    signed = zip((sign, second), node.args, strict=True)
-    return [_without_minus(trace, each, trace.source(term)) for each, term in signed]
-
-
-def _without_minus(trace: Trace, sign: int, node: Node) -> tuple[int, Node]:
-    if is_call(node, aten.neg.default):
-        return -sign, trace.source(node.args[0])
-    return sign, node
-
-
-def _frequencies(trace: Trace, rotation: _Rotation) -> Frequencies:
-    pairs = shape_of(rotation.input)[-1] // 2
-    asked, a = _table(trace, rotation, rotation.terms[0], pairs)
-    b, c, d = (_table(trace, rotation, term, pairs)[1] for term in rotation.terms[1:])
-    fitted = None
-    if np.array_equal(a, d) and np.array_equal(b, -c):
-        fitted = fit_frequencies(asked, a, c)
-    if fitted is None:
-        raise CannotLowerError(
-            "a rotation whose cosines and sines are not of position * frequency in float32",
-            "make the rotary table in float32, with frequencies that depend on no position",
+    def __init__(self, trace: Trace, region: Region) -> None:
+        self.trace, self.region = trace, region
+        self.positions = positions.sample(trace.exported.context)
+        self.tables = {
+            table: positions.evaluate_at(trace, table, self.positions) for table in region.tables
+        }
+        self.shape = tuple(
+            len(self.positions) if isinstance(size, torch.SymInt) else size
+            for size in shape_of(region.input)
         )
-    return fitted
+        self.tokens = next(
+            dim for dim, size in enumerate(shape_of(region.input)) if not isinstance(size, int)
+        )
+        self.random = torch.rand(self.shape, generator=torch.Generator().manual_seed(0)) + 0.5
+        self.rotated = self(self.random)
 
+    def __call__(self, input: torch.Tensor) -> torch.Tensor:
+        given = {self.region.input: input, **self.tables}
+        return positions.evaluate_among(
+            self.trace, self.region.output, len(self.positions), given
+        ).to(torch.float32)
 
-def _table(
-    trace: Trace, rotation: _Rotation, term: _Term, pairs: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Reals]:
-    """A coefficient's values [positions, pairs]."""
-    asked, values = positions.evaluate(trace, term.table)
-    _require_alignment(shape_of(term.table), shape_of(rotation.input))
-    table = values.reshape(len(asked), -1).to(torch.float32).numpy()
-    if term.columns is not None:
-        table = table[:, term.columns * pairs : (term.columns + 1) * pairs]
-    if table.shape[1] != pairs:
-        raise CannotLowerError("a rotation of a part of the head")
-    return asked, term.sign * table
+    def candidates(self) -> Iterator[_Pairs]:
+        """Pairs among the features that change; all features if some of them never turn."""
+        width = self.shape[-1]
+        changed = (self.rotated != self.random).reshape(-1, width).any(0).nonzero()
+        last = int(changed.max()) + 1 if len(changed) else width
+        for count in dict.fromkeys(((last + 1) // 2, width // 2)):
+            yield from (_Pairs.of(style, count) for style in ("halves", "pairs"))
 
+    def frequencies(self, pairs: _Pairs) -> Frequencies | None:
+        """The table of a rotation of these pairs, if it is one."""
+        a, c = self._columns(pairs, pairs.first)
+        b, d = self._columns(pairs, pairs.second)
+        if not torch.equal(a, d) or not torch.equal(b, -c):
+            return None
+        if not self._is_rotation(pairs, a, c):
+            return None
+        cos, sin = (self._by_position(table) for table in (a, c))
+        return None if cos is None or sin is None else fit_frequencies(self.positions, cos, sin)
 
-def _require_alignment(
-    table: tuple[int | torch.SymInt, ...], input: tuple[int | torch.SymInt, ...]
-) -> None:
-    """The table must have one row a token, where the rotated tensor has its tokens."""
+    def _columns(self, pairs: _Pairs, which: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """What ones in the first or the second of all pairs become."""
+        ones = torch.zeros(self.shape)
+        ones[..., which] = 1
+        result = self(ones)
+        return result[..., pairs.first], result[..., pairs.second]
 
-    def tokens(shape: tuple[int | torch.SymInt, ...]) -> list[int]:
-        return [index - len(shape) for index, size in enumerate(shape) if not isinstance(size, int)]
+    def _is_rotation(self, pairs: _Pairs, cos: torch.Tensor, sin: torch.Tensor) -> bool:
+        """Whether pairs are rotated by themselves, and all else passes unchanged."""
+        expected = self.random.clone()
+        x, y = self.random[..., pairs.first], self.random[..., pairs.second]
+        expected[..., pairs.first] = x * cos - y * sin
+        expected[..., pairs.second] = y * cos + x * sin
+        return torch.allclose(self.rotated, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
-    others = [size for size in table[:-1] if isinstance(size, int)]
-    if tokens(table) != tokens(input) or any(size != 1 for size in others):
-        raise CannotLowerError("a rotation whose table is not one row a token")
+    def _by_position(self, table: torch.Tensor) -> Reals | None:
+        """`[positions, pairs]`, if all heads have the same."""
+        rows = table.movedim(self.tokens, 0).reshape(len(self.positions), -1, table.shape[-1])
+        return rows[:, 0].numpy() if torch.equal(rows, rows[:, :1].expand_as(rows)) else None
