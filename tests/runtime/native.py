@@ -32,19 +32,24 @@ class Native:
     """A captured program, compiled for some workers; its weights are random.
 
     Attributes:
-        module: the captured program.
+        module: the program with its formats, for the interpreter.
     """
 
     def __init__(self, module: ModuleOp, workers: int, max_tokens: int = 64) -> None:
-        self.module = module
         self._types = {
             name: op.result.type
             for op in module.walk()
             if isinstance(op, WeightOp)
             for name in op.names()
         }
-        mapped = module.clone()
-        map_program(mapped, workers)
+        mapped, kept = module.clone(), list[ModuleOp]()
+
+        def observe(name: str, changed: ModuleOp) -> None:
+            if name == "choose-formats":
+                kept.append(changed.clone())
+
+        map_program(mapped, workers, observer=observe)
+        (self.module,) = kept
         code, self.manifest = compile_program(mapped, Target.host(), max_tokens=max_tokens)
         self.manifest = Manifest.from_json(self.manifest.to_json())
         self._code = code
@@ -64,9 +69,16 @@ class Native:
         return Program(self.manifest, self._code, self._packed, context=context)
 
     def reference(self, tokens: int, context: int | None = None) -> Floats:
-        """The interpreter's logits of a random prompt, `[tokens, vocabulary]`."""
-        weights = lambda name: self.weight(name).dequantise()  # noqa: E731
-        interpreter = Interpreter(self.module, weights, context=context)
+        """The interpreter's logits of a random prompt, `[tokens, vocabulary]`.
+
+        What the program stores in fewer bits is rounded here too.
+        """
+        interpreter = Interpreter(
+            self.module,
+            lambda name: self.weight(name).dequantise(),
+            quantise_activations=True,
+            context=context,
+        )
         steps = range(tokens)
         return interpreter.step(self._prompt(tokens), steps, [0] * tokens, steps)[0]
 
@@ -85,12 +97,14 @@ def check_native(
 ) -> Native:
     """Compare with the interpreter: the logits of a prompt, however it is fed.
 
-    Weights are float32: sums of some hundred terms in another order are off by some 1e-6 of the
-    largest logit, and some ten layers' norms pass that on.
+    With float32 weights, sums of some hundred terms in another order are off by some 1e-6 of the
+    largest logit, and some ten layers' norms pass that on. Where inputs of products are rounded to
+    8 bits, a few may be rounded the other way: see `test_logits`.
     """
     native = Native(module, workers)
+    tolerance = 1e-4 if native.manifest.cache.format == "f32" else 1e-2
     expected = native.reference(sum(chunks[0]), context)
     for each in chunks:
         error = np.abs(native.logits(each, context) - expected).max()
-        assert error <= 1e-4 * np.abs(expected).max(), (error, np.abs(expected).max(), each)
+        assert error <= tolerance * np.abs(expected).max(), (error, np.abs(expected).max(), each)
     return native

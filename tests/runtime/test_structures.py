@@ -5,17 +5,24 @@ from __future__ import annotations
 import pytest
 
 from tests.passes.decoder import Decoder
-from tests.passes.structures import STRUCTURES, Structured
+from tests.passes.structures import (
+    STRUCTURES,
+    EachFeature,
+    Learned,
+    Parallel,
+    Structured,
+    Whole,
+)
 from tests.runtime.native import check_native
 
 TOKENS = 20
 CHUNKS = ([TOKENS], [7, 1, 12], [1] * TOKENS)
 
 
-def shape_of(builder: type[Structured], layers: int) -> Decoder:
+def shape_of(builder: type[Structured], layers: int, format: str = "f32") -> Decoder:
     kv_heads = 1 if builder.__name__ == "Bare" else 2
     windows = (3, 0) if builder.sinks else (0,)
-    return Decoder(layers=layers, kv_heads=kv_heads, windows=windows, format="f32")
+    return Decoder(layers=layers, kv_heads=kv_heads, windows=windows, format=format)
 
 
 @pytest.mark.parametrize("builder", STRUCTURES)
@@ -24,3 +31,9 @@ def shape_of(builder: type[Structured], layers: int) -> Decoder:
 )
 def test_structures(builder: type[Structured], workers: int) -> None:
     check_native(builder(shape_of(builder, 2)).module(), workers, CHUNKS)
+
+
+@pytest.mark.parametrize("builder", [Learned, Parallel, Whole, EachFeature])
+@pytest.mark.parametrize("format", ["q4_1", pytest.param("bf16", marks=pytest.mark.slow)])
+def test_structures_of_stored_formats(builder: type[Structured], format: str) -> None:
+    check_native(builder(shape_of(builder, 2, format)).module(), 2, [CHUNKS[1]])
