@@ -12,7 +12,7 @@ from headrace.checkpoint.ggml_types import GGML_TYPES
 from headrace.checkpoint.gguf_header import TensorInfo
 from headrace.checkpoint.gguf_parts import Part, open_parts
 from headrace.checkpoint.mapping import release_pages
-from headrace.checkpoint.tensors import StoredTensor, stored_tensor
+from headrace.checkpoint.tensors import StoredTensor, TensorFacts, stored_tensor
 from headrace.errors import MalformedFileError, UnsupportedFormatError
 
 
@@ -38,9 +38,7 @@ class GGUFCheckpoint:
         return list(self._part_of)
 
     def tensor(self, name: str) -> StoredTensor:
-        part = self._part_of.get(name)
-        if part is None:
-            raise MalformedFileError(f"the file has no tensor '{name}'", where=str(self.path))
+        part = self._part(name)
         info = part.header.tensors[name]
         known = GGML_TYPES.get(info.type)
         format = FORMATS.get(known.name) if known is not None else None
@@ -48,6 +46,18 @@ class GGUFCheckpoint:
             raise _unsupported(part, info, known.name if known is not None else "unknown")
         data = np.frombuffer(part.data, np.uint8, info.nbytes, info.offset)
         return stored_tensor(name, format, info.shape, data)
+
+    def facts(self, name: str) -> TensorFacts:
+        info = self._part(name).header.tensors[name]
+        known = GGML_TYPES.get(info.type)
+        format = known.name if known is not None else f"ggml type {info.type}"
+        return TensorFacts(format, info.shape, info.nbytes or 0)
+
+    def _part(self, name: str) -> Part:
+        part = self._part_of.get(name)
+        if part is None:
+            raise MalformedFileError(f"the file has no tensor '{name}'", where=str(self.path))
+        return part
 
     def release(self) -> None:
         for part in self._parts:

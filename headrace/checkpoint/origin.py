@@ -27,6 +27,11 @@ def write_origin(directory: Path, origin: Origin) -> None:
     (directory / NOTE).write_text(json.dumps(asdict(origin)))
 
 
+def noted_directory(path: Path) -> Path | None:
+    """The directory with a note that holds `path` or is it; None for a model from elsewhere."""
+    return next((each for each in (path, *path.parents) if (each / NOTE).is_file()), None)
+
+
 def read_origin(directory: Path) -> Origin | None:
     """The note in `directory`; None if there is none that can be read."""
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.mapping import map_file, release_pages
-from headrace.checkpoint.tensors import StoredTensor, stored_tensor
+from headrace.checkpoint.tensors import StoredTensor, TensorFacts, stored_tensor
 from headrace.errors import MalformedFileError, SourceError, UnsupportedFormatError
 
 INDEX = "model.safetensors.index.json"
@@ -102,6 +102,11 @@ class SafetensorsCheckpoint:
     def array(self, name: str) -> NDArray[Any]:
         """The elements of a tensor of any type in `NUMPY_OF_DTYPE`, a view of the mapped file."""
         return self._shard(name).array(name)
+
+    def facts(self, name: str) -> TensorFacts:
+        entry = self._shard(name).entries[name]
+        format = FORMAT_OF_DTYPE.get(entry.dtype, entry.dtype)
+        return TensorFacts(format, entry.shape, entry.end - entry.start)
 
     def release(self) -> None:
         for shard in {id(each): each for each in self._shard_of.values()}.values():

@@ -71,6 +71,19 @@ def stored_tensor(
     return StoredTensor(name, format, shape, data.reshape(rows, data.size // max(rows, 1)))
 
 
+@dataclass(frozen=True, slots=True)
+class TensorFacts:
+    """What is known of a tensor without reading it, also of one in a format that is not read.
+
+    Attributes:
+        format: a storage format, or what the file calls the type.
+    """
+
+    format: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
 class Checkpoint(Protocol):
     """An opened model file or directory; tensors are read when used."""
 
@@ -90,6 +103,14 @@ class Checkpoint(Protocol):
         Raises:
             MalformedFileError: the checkpoint has no such tensor.
             UnsupportedFormatError: it is stored in a format that is not read.
+        """
+        ...
+
+    def facts(self, name: str) -> TensorFacts:
+        """Format, shape and size of the tensor called `name`.
+
+        Raises:
+            MalformedFileError: the checkpoint has no such tensor.
         """
         ...
 

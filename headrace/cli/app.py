@@ -41,12 +41,27 @@ app.command(
 
 - `headrace pull smollm2`
 - `headrace pull HuggingFaceTB/SmolLM2-135M-Instruct`
+- `headrace pull hf:owner/name@v1.0` takes a branch, tag or commit.
+- `headrace pull owner/name:model-Q4_K_M.gguf` takes one GGUF file of a repository.
 - `headrace pull random:llama-3.2-1b@q4_0` writes random weights at that model's shape.
 """,
 )
 app.command(
     "headrace.cli.models:ls",
-    help="List the models in the cache: size of the files, compiled programs, packed weights.",
+    help="List the models in the cache: size, format, compiled programs, packed weights.",
+)
+app.command(
+    "headrace.cli.show:show",
+    help="""Show what a model is; nothing is fetched, loaded or compiled.
+
+    Its source and revision, architecture, parameters, context length, licence, the bytes of each
+    storage format, and what was compiled and packed of it.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace show smollm2`
+- `headrace show model-00001-of-00003.gguf` sums up all parts of a split model.
+""",
 )
 app.command(
     "headrace.cli.models:rm",

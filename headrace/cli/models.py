@@ -21,7 +21,7 @@ def pull(model: str, /) -> None:
     """Fetch a model into the cache; nothing is loaded or compiled.
 
     Args:
-        model: An alias (smollm2), a hub id owner/name or owner/name:file.gguf, or
+        model: An alias (smollm2), a hub id [hf:]owner/name[@revision][:file.gguf], or
             random:SHAPE@FORMAT.
     """
     from headrace.checkpoint.source import resolve
@@ -30,7 +30,7 @@ def pull(model: str, /) -> None:
 
 
 def ls() -> None:
-    """List the models in the cache: size of the files, compiled programs and packed weights."""
+    """List the models in the cache: size, format, compiled programs and packed weights."""
     from headrace import cache
     from headrace.build.entries import artifact_bytes, list_artifacts, packed_bytes, stale
     from headrace.checkpoint.store import list_models
@@ -42,13 +42,14 @@ def ls() -> None:
         source = artifact.about.source
         programs.setdefault(source, []).append(artifact_bytes(artifact))
         packed.setdefault(source, set()).add(artifact.about.packed)
-    rows = [("MODEL", "FILES", "PROGRAMS", "PACKED WEIGHTS")]
+    rows = [("MODEL", "FILES", "FORMAT", "PROGRAMS", "PACKED WEIGHTS")]
     for name in sorted({*files, *programs}):
         weights = sum(map(packed_bytes, packed.get(name, ())))
         size = byte_count(files[name]) if name in files else "-"
         compiled = programs.get(name, [])
         shown = f"{len(compiled)} ({byte_count(sum(compiled))})" if compiled else "-"
-        rows.append((name, size, shown, byte_count(weights) if weights else "-"))
+        packed_size = byte_count(weights) if weights else "-"
+        rows.append((name, size, _format(name) if name in files else "-", shown, packed_size))
     useless = stale()
     if useless.bytes:
         note(f"{byte_count(useless.bytes)} are of no use any more; headrace rm --stale frees them")
@@ -59,6 +60,19 @@ def ls() -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def _format(name: str) -> str:
+    """The format of most of a model's bytes."""
+    from headrace.checkpoint.source import find
+    from headrace.checkpoint.summary import summarise
+    from headrace.errors import HeadraceError
+
+    try:
+        shares = summarise(find(name)).shares
+    except HeadraceError:
+        return "?"  # a list must not end at one damaged model; show tells what is wrong
+    return shares[0].format if shares else "-"
 
 
 def rm(
@@ -88,8 +102,10 @@ def _remove_stale() -> None:
 
 def _remove(name: str) -> None:
     from headrace.build.entries import remove_artifacts
+    from headrace.checkpoint.hub_name import canonical_name
     from headrace.checkpoint.store import list_models, remove
 
+    name = canonical_name(name)
     freed = remove_artifacts(name)
     size = freed.bytes
     if not freed.programs or any(each.name == name for each in list_models()):

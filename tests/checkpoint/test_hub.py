@@ -189,9 +189,7 @@ def killed_midway(hub: LocalHub, cache_root: Path) -> Path:
     process = start((REPO,), hub.server_port, {})
     staging = partial_entry(cache_root / "models" / "owner%2Fmodel")
     deadline = time.monotonic() + 30
-    while not (landed := list(staging.rglob("*.model.safetensors"))) or (
-        landed[0].stat().st_size < 10 * MEBIBYTE
-    ):
+    while not _is_midway(staging):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
@@ -199,7 +197,14 @@ def killed_midway(hub: LocalHub, cache_root: Path) -> Path:
     hub.faults.released.set()
     hub.faults = Faults()
     hub.asked.clear()
-    return landed[0]
+    return next(staging.rglob("*.model.safetensors"))
+
+
+def _is_midway(staging: Path) -> bool:
+    """Whether the small files are there, and of the large one what came before it stalled."""
+    small = all((staging / name).exists() for name in WANTED if name != "model.safetensors")
+    landed = [path.stat().st_size for path in staging.rglob("*.model.safetensors")]
+    return small and landed == [10 * MEBIBYTE]
 
 
 def test_a_killed_download_is_never_taken_for_complete_and_resumes(

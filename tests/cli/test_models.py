@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")  # paths are not folded
     return tmp_path / "cache"
 
 
@@ -32,11 +34,17 @@ def test_a_model_comes_is_listed_and_goes(own_cache: Path, capsys: Captured) -> 
     assert path.is_file()
     assert path.is_relative_to(own_cache)
     assert main(["ls"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == [RANDOM, "92.6", "kB", "-", "-"]
+    listed = capsys.readouterr().out.splitlines()[1].split()
+    assert listed == [RANDOM, "92.6", "kB", "q4_0", "-", "-"]
     assert main(["run", RANDOM, "Hello", "--max-tokens", "2", "--threads", "1"]) == 0
     capsys.readouterr()
     assert main(["ls"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[3] == "1"
+    assert capsys.readouterr().out.splitlines()[1].split()[4] == "1"
+    assert main(["show", RANDOM]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "compiled for 1 workers, weights auto, " in shown
+    assert f"{own_cache}/programs/" in shown
+    assert re.search(rf" packed [\d.]+ .B {own_cache}/packed/", shown)
     assert main(["rm", RANDOM]) == 0
     assert f"removed {RANDOM}: " in capsys.readouterr().out
     left = [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]

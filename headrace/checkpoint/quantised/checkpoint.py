@@ -22,7 +22,7 @@ from headrace.checkpoint.quantised.mxfp4 import Mxfp4Matrix
 from headrace.checkpoint.quantised.packed import PARTS as PACKED_PARTS
 from headrace.checkpoint.quantised.packed import PackedMatrix
 from headrace.checkpoint.safetensors import SafetensorsCheckpoint, open_safetensors
-from headrace.checkpoint.tensors import Checkpoint, StoredTensor
+from headrace.checkpoint.tensors import Checkpoint, StoredTensor, TensorFacts
 
 #: What activations and KV entries are scaled by when others quantise them; we choose for ourselves.
 ACTIVATION_LEAVES = (
@@ -63,6 +63,13 @@ class QuantisedCheckpoint:
     def tensor(self, name: str) -> StoredTensor:
         matrix = self._matrices.get(name)
         return self._plain.tensor(name) if matrix is None else matrix.stored(name)
+
+    def facts(self, name: str) -> TensorFacts:
+        matrix = self._matrices.get(name)
+        if matrix is None:
+            return self._plain.facts(name)
+        stored = matrix.stored(name)
+        return TensorFacts(stored.format.name, stored.shape, stored.nbytes)
 
     def release(self) -> None:
         self._plain.release()
