@@ -36,7 +36,12 @@ def _codes(g: torch.Generator, bits: int, rows: int, cols: int) -> Tensor:
 
 
 def _scales(g: torch.Generator, *shape: int, spread: float = 0.02) -> Tensor:
+    """About `spread`, which is to make values of the size of trained weights."""
     return (torch.rand(*shape, generator=g) + 0.5) * spread
+
+
+def _spread(bits: int) -> float:
+    return 0.32 / (1 << bits)
 
 
 def _pack(codes: Tensor, bits: int, axis: int) -> Tensor:
@@ -65,7 +70,7 @@ def gptq(
         size = cols if group == -1 else group
         groups = -(-cols // size)
         codes = _codes(g, bits, cols, rows)
-        scales = _scales(g, groups, rows).half()
+        scales = _scales(g, groups, rows, spread=_spread(bits)).half()
         zeros = torch.full((groups, rows), 1 << (bits - 1), dtype=torch.int32)
         if not symmetric:
             zeros = _codes(g, bits, groups, rows)
@@ -215,7 +220,7 @@ def pack_quantized(
     def draw(g: torch.Generator, rows: int, cols: int) -> tuple[Tensors, Tensor]:
         size = cols if group is None else group
         codes = _codes(g, bits, rows, cols)
-        scales = _scales(g, rows, -(-cols // size)).to(kind)
+        scales = _scales(g, rows, -(-cols // size), spread=_spread(bits)).to(kind)
         zeros = torch.full(scales.shape, zero, dtype=torch.int32)
         if not symmetric:
             zeros = _codes(g, bits, *scales.shape)
