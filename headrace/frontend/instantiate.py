@@ -85,17 +85,23 @@ def _owned(
 def _initialised(
     owner: PreTrainedModel, module: torch.nn.Module, names: list[str]
 ) -> dict[str, torch.Tensor]:
-    twin = copy.deepcopy(module)
-    for name in names:
-        empty = torch.empty_like(getattr(module, name), device="cpu")
-        setattr(twin, name, empty.fill_(torch.nan if empty.is_floating_point() else 0))
-    with torch.no_grad():
-        owner._init_weights(twin)  # pyright: ignore[reportPrivateUsage]
-    made = {name: getattr(twin, name) for name in names}
+    """Buffers as transformers computes them, whatever they hold before: from zeros, from ones."""
+    made, again = (_initialised_from(owner, module, names, fill) for fill in (0, 1))
     for name, buffer in made.items():
-        if not buffer.is_floating_point() or torch.isnan(buffer).any():
+        if not torch.equal(buffer, again[name]):
             raise UnsupportedModelError(
                 f"buffer {name!r} is in no checkpoint and transformers does not compute it",
                 where=type(module).__name__,
             )
     return made
+
+
+def _initialised_from(
+    owner: PreTrainedModel, module: torch.nn.Module, names: list[str], fill: int
+) -> dict[str, torch.Tensor]:
+    twin = copy.deepcopy(module)
+    for name in names:
+        setattr(twin, name, torch.full_like(getattr(module, name), fill, device="cpu"))
+    with torch.no_grad():
+        owner._init_weights(twin)  # pyright: ignore[reportPrivateUsage]
+    return {name: getattr(twin, name) for name in names}

@@ -130,16 +130,17 @@ def _inputs(trace: Trace, node: Node, tables: list[Node]) -> list[Node] | None:
 
 
 def _resembles(input: Node, output: Node) -> bool:
-    """Whether two nodes are real tensors of one shape, features last."""
-    sizes = [
-        tuple(None if isinstance(size, torch.SymInt) else size for size in shape_of(node))
-        for node in (input, output)
-        if isinstance(node.meta.get("val"), torch.Tensor)
-    ]
-    is_real = input.meta["val"].is_floating_point() if len(sizes) == 2 else False
-    return (
-        is_real and sizes[0] == sizes[1] and sizes[0].count(None) == 1 and sizes[0][-1] is not None
-    )
+    """Whether two nodes are real tensors of one shape, features last, with one row a token."""
+    value = input.meta.get("val")
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return False
+    sizes = _sizes(input)
+    return sizes == _sizes(output) and sizes.count(None) == 1 and sizes[-1] is not None
+
+
+def _sizes(node: Node) -> tuple[int | None, ...]:
+    """A node's sizes; None for the number of tokens."""
+    return tuple(size if isinstance(size, int) else None for size in shape_of(node))
 
 
 def _is_per_token(table: Node) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from torch.fx import Node
 
 from headrace.frontend import positions
-from headrace.frontend.trace import Trace, arguments, aten, is_call, is_getitem, shape_of
+from headrace.frontend.trace import Trace, aten, is_call, shape_of
 
 
 def number(trace: Trace, operand: Any) -> float | None:
@@ -44,39 +44,6 @@ def square_of(trace: Trace, node: Node) -> Node | None:
         if left is right:
             return left
     return None
-
-
-def half_of(trace: Trace, node: object) -> tuple[Node, int] | None:
-    """x and 0 or 1 where the node is the first or the second half of x's last dimension."""
-    node = trace.source(node)
-    if is_call(node, aten.slice.Tensor):
-        return _sliced_half(trace, node)
-    if is_getitem(node):
-        pieces, which = node.args
-        kinds = aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default
-        if is_call(pieces, *kinds) and isinstance(which, int):
-            return _split_half(trace, pieces, which)
-    return None
-
-
-def _sliced_half(trace: Trace, node: Node) -> tuple[Node, int] | None:
-    given = arguments(node)
-    whole = trace.source(given["self"])
-    if not is_last(whole, given["dim"]) or given["step"] != 1:
-        return None
-    width = shape_of(whole)[-1]
-    start, end, _ = slice(given["start"], given["end"]).indices(width)
-    which = {(0, width // 2): 0, (width // 2, width): 1}.get((start, end))
-    return None if which is None else (whole, which)
-
-
-def _split_half(trace: Trace, pieces: Node, which: int) -> tuple[Node, int] | None:
-    given = arguments(pieces)
-    whole = trace.source(given["self"])
-    widths = [each.shape[-1] for each in pieces.meta["val"]]
-    if not is_last(whole, given["dim"]) or widths != [shape_of(whole)[-1] // 2] * 2:
-        return None
-    return whole, which
 
 
 def is_last(node: Node, dim: int) -> bool:
