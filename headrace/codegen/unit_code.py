@@ -73,6 +73,8 @@ class UnitCode:
 
     def _outside(self, value: SSAValue) -> Value:
         """Where the unit's rows of a value that stages exchange are, for this token."""
+        if self.at.plan.storage(value) == "partial":
+            raise ProgramError("an epilogue does not merge attention's parts", where=self.at.name)
         return self.e.offset(self.at.rows_of(value)(self.row), self.first, F32)
 
     def _target(self, value: SSAValue) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from xdsl.ir import SSAValue
 
 from tests.passes.decoder import Decoder
 from tests.passes.structures import (
@@ -31,6 +32,24 @@ def shape_of(builder: type[Structured], layers: int, format: str = "f32") -> Dec
 )
 def test_structures(builder: type[Structured], workers: int) -> None:
     check_native(builder(shape_of(builder, 2)).module(), workers, CHUNKS)
+
+
+class Turning(Whole):
+    """Layers of two kinds, which leave the residual stream in other storage: two loops."""
+
+    first, second = Whole, Structured
+
+    def layer(self, x: SSAValue, layer: int) -> SSAValue:
+        return (self.first if layer < 2 else self.second).layer(self, x, layer)
+
+
+class TurningBack(Turning):
+    first, second = Structured, Whole
+
+
+@pytest.mark.parametrize("builder", [Turning, TurningBack])
+def test_a_loop_takes_what_another_left(builder: type[Structured]) -> None:
+    check_native(builder(shape_of(builder, 4)).module(), 2, CHUNKS[:2])
 
 
 @pytest.mark.parametrize("builder", [Learned, Parallel, Whole, EachFeature])
