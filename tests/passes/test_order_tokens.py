@@ -12,6 +12,7 @@ from headrace.passes.programs import stages_of
 from headrace.passes.shard import ShardPass
 from tests.passes.decoder import Decoder, captured
 from tests.passes.running import outputs_of
+from tests.passes.structures import Beside, Learned, Parallel, Structured, Whole, WholeQueries
 from tests.passes.test_fuse_stages import fused
 
 CHAIN = {
@@ -57,6 +58,32 @@ def test_no_edge_is_superfluous(shape: Decoder) -> None:
         for index in range(len(after)):
             module = mapped(shape, 2)
             stage = next(each for each in stages_of(module) if stage_name(each) == name)
+            kept = [edge for place, edge in enumerate(stage.after) if place != index]
+            stage.after = ArrayAttr(kept)
+            with pytest.raises(ProgramError):
+                outputs_of(module)
+
+
+def structured(builder: type[Structured]) -> ModuleOp:
+    module = builder(Decoder(format="f32")).module()
+    map_program(module, 2)
+    return module
+
+
+def test_keys_appended_apart_are_waited_for() -> None:
+    want = CHAIN | {"append": [("qkv", 0)], "attention": [("append", 0)], "merge": [("down", 0)]}
+    want["up"] = want.pop("gate_up")
+    want["down"] = [("up", 0)]
+    assert edges(structured(Whole)) == want
+
+
+@pytest.mark.parametrize("builder", [Whole, WholeQueries, Learned, Parallel, Beside])
+def test_no_edge_of_other_structures_is_superfluous(builder: type[Structured]) -> None:
+    for name, after in edges(structured(builder)).items():
+        for index in range(len(after)):
+            module = structured(builder)
+            stage = next(each for each in stages_of(module) if stage_name(each) == name)
+            assert stage.after is not None
             kept = [edge for place, edge in enumerate(stage.after) if place != index]
             stage.after = ArrayAttr(kept)
             with pytest.raises(ProgramError):
