@@ -12,9 +12,10 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial as partial_of
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -74,7 +75,7 @@ class HubFile:
 
 
 class _StoppedError(Exception):
-    """Another file's download failed."""
+    """Another file's download failed, or the user interrupted."""
 
 
 class _Landing(io.BufferedWriter):
@@ -109,17 +110,47 @@ def download_files(
     partial.mkdir(exist_ok=True)
     _remove_others(directory, {each.name for each in files})
     stop = threading.Event()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = [pool.submit(_download, f, directory, receive, stop, advance) for f in files]
-        try:
-            for each in as_completed(running):
-                each.result()
-        except BaseException:
-            stop.set()
-            for each in running:
-                each.cancel()
-            raise
+    tasks = [partial_of(_download, each, directory, receive, stop, advance) for each in files]
+    _run_all(tasks, stop)
     shutil.rmtree(partial)
+
+
+def _run_all(tasks: Sequence[Callable[[], None]], stop: threading.Event) -> None:
+    """Run tasks, some at a time, until one fails; `stop` is set in the end.
+
+    The threads are daemons, so that an interrupt need not wait for a server that has stalled.
+    """
+    waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
+    ended: SimpleQueue[Exception | None] = SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    for _ in range(min(AT_ONCE, len(tasks))):
+        threading.Thread(target=_work, args=(waiting, ended, stop), daemon=True).start()
+    try:
+        for _ in tasks:
+            error = ended.get()
+            if error is not None:
+                raise error
+    finally:
+        stop.set()
+
+
+def _work(
+    waiting: SimpleQueue[Callable[[], None]],
+    ended: SimpleQueue[Exception | None],
+    stop: threading.Event,
+) -> None:
+    while not stop.is_set():
+        try:
+            task = waiting.get_nowait()
+        except Empty:
+            return
+        try:
+            task()
+        except Exception as error:
+            ended.put(error)
+        else:
+            ended.put(None)
 
 
 def _remove_others(directory: Path, names: set[str]) -> None:

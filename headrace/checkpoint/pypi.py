@@ -15,8 +15,8 @@ from typing import BinaryIO
 from headrace import cache
 from headrace.checkpoint.aliases import PackagedModel, PackagedPart
 from headrace.checkpoint.digest import remember_digest
-from headrace.checkpoint.hub import partial_entry
 from headrace.checkpoint.progress import Progress, bytes_landing, step
+from headrace.checkpoint.store import partial_entry
 from headrace.errors import SourceError
 
 CHUNK = 1 << 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -187,17 +188,22 @@ def killed_midway(hub: LocalHub, cache_root: Path) -> Path:
     """The place of what came, after a process that was killed while it downloaded."""
     hub.faults = Faults(stall_after=15 * MEBIBYTE)
     process = start((REPO,), hub.server_port, {})
-    staging = partial_entry(cache_root / "models" / "owner%2Fmodel")
-    deadline = time.monotonic() + 30
-    while not _is_midway(staging):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    staging = wait_until_midway(cache_root)
     process.kill()
     process.communicate()
     hub.faults.released.set()
     hub.faults = Faults()
     hub.asked.clear()
     return next(staging.rglob("*.model.safetensors"))
+
+
+def wait_until_midway(cache_root: Path) -> Path:
+    staging = partial_entry(cache_root / "models" / "owner%2Fmodel")
+    deadline = time.monotonic() + 30
+    while not _is_midway(staging):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return staging
 
 
 def _is_midway(staging: Path) -> bool:
@@ -218,6 +224,18 @@ def test_a_killed_download_is_never_taken_for_complete_and_resumes(
     ranges = {each.range for each in hub.gets("model.safetensors")}
     assert ranges == {f"bytes={10 * MEBIBYTE}-"}
     assert hub.gets("config.json") == [], "what was complete is not fetched again"
+
+
+def test_an_interrupt_does_not_wait_for_a_stalled_server(hub: LocalHub, cache_root: Path) -> None:
+    hub.faults = Faults(stall_after=15 * MEBIBYTE)
+    process = start((REPO,), hub.server_port, {})
+    wait_until_midway(cache_root)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in err
+    # The hub library would wait 10 s for the rest; 5 leave room for a slow machine.
+    assert time.monotonic() - started < 5
 
 
 def test_the_rest_of_another_commit_is_not_mixed_in(hub: LocalHub, cache_root: Path) -> None:
