@@ -192,7 +192,9 @@ def test_no_file_an_empty_file_and_a_directory(
 def test_every_cut_of_a_header_is_an_error(tmp_path: Path) -> None:
     whole = write_sample(tmp_path / "a.gguf").read_bytes()
     path = tmp_path / "cut.gguf"
-    for length in range(0, len(whole) - 32, 7):
+    header_bytes = whole.index(b"norm.weight") + 64
+    lengths = [*range(0, header_bytes, 7), *range(header_bytes, len(whole) - 32, 2999)]
+    for length in lengths:
         path.write_bytes(whole[:length])
         with pytest.raises(HeadraceError):
             open_gguf(path)
