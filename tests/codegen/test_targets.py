@@ -9,17 +9,20 @@ from llvmlite import ir
 
 from headrace.codegen import mathematics
 from headrace.codegen.compile import compile_program
-from headrace.codegen.tile_format import TILE_FORMATS, tile_format
 from headrace.codegen.product import product
 from headrace.codegen.quantise import quantise_row
+from headrace.codegen.rows import dequantise_row
 from headrace.codegen.sampling import sample_token
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import AARCH64, SPECIAL_FEATURES, Target, compile_object
+from headrace.codegen.tile_format import TILE_FORMATS, tile_format
 from headrace.passes.pipeline import map_program
 from tests.codegen import test_attention, test_row_kernels
 from tests.codegen.native import LOWERINGS, TARGETS, Kernel, elementwise, emit
 from tests.codegen.test_mathematics import FUNCTIONS
 from tests.ir.decoders import Decoder, program_of
+from tests.passes import decoder as passes
+from tests.passes.structures import EachFeature, Structured, Whole
 
 #: `e_machine` of an ELF header (System V ABI).
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
@@ -61,11 +64,15 @@ def test_small_kernels() -> None:
 
 
 def test_row_kernels_and_embeddings() -> None:
-    check(AARCH64, *test_row_kernels.kernels())
+    def row(name: str) -> Kernel:
+        return lambda module, features: dequantise_row(module, features, name, 320)
+
+    check(AARCH64, *test_row_kernels.kernels(), *map(row, ("q6_k", "f8_g64", "bf16")))
 
 
 def test_attention_kernels() -> None:
-    case = next(case for case in test_attention.CASES if case.lowering == "plain")
+    *_, case = (case for case in test_attention.CASES if case.lowering == "plain")
+    assert case.softcap and case.slopes and case.sinks
     check(AARCH64, *test_attention.kernels(case))
 
 
@@ -75,6 +82,14 @@ def test_a_whole_program(target: Target) -> None:
     map_program(module, 2, "bf16")
     code, _ = compile_program(module, target, profile=True)
     assert machine_of(code) == ELF_MACHINES[target.architecture]
+
+
+@pytest.mark.parametrize("structure", [Whole, EachFeature])
+def test_programs_of_other_structures(structure: type[Structured]) -> None:
+    module = structure(passes.Decoder(layers=2, format="f32")).module()
+    map_program(module, 2)
+    code, _ = compile_program(module, AARCH64)
+    assert machine_of(code) == ELF_MACHINES["aarch64"]
 
 
 def test_masked_features_are_gone() -> None:
