@@ -72,7 +72,7 @@ def test_row_kernels_and_embeddings() -> None:
 
 def test_attention_kernels() -> None:
     *_, case = (case for case in test_attention.CASES if case.lowering == "plain")
-    assert case.softcap and case.slopes and case.sinks
+    assert all((case.softcap, case.slopes, case.sinks))
     check(AARCH64, *test_attention.kernels(case))
 
 
