@@ -7,39 +7,46 @@ from dataclasses import dataclass, field
 from torch.fx import Node
 
 from headrace.errors import UnsupportedOperatorError
+from headrace.frontend.places import fold
 from headrace.frontend.rules import CannotLowerError
 from headrace.frontend.trace import module_path
+
+#: How the model's own code is called among its modules.
+_ITSELF = "the model's own forward"
 
 
 @dataclass(slots=True)
 class Problems:
-    """Operators that cannot be lowered: (operator, reason, hint) → where they are."""
+    """Operators that cannot be lowered: (operator, reason, hint) → the nodes, in no order."""
 
-    _found: dict[tuple[str, str, str | None], list[str]] = field(default_factory=dict)
+    _found: dict[tuple[str, str, str | None], list[Node]] = field(
+        default_factory=dict[tuple[str, str, "str | None"], list[Node]]
+    )
 
     def add(self, node: Node, error: CannotLowerError) -> None:
-        key = (str(node.target), error.reason, error.hint)
-        places = self._found.setdefault(key, [])
-        path = module_path(node) or "the model's own forward"
-        if path not in places:
-            places.insert(0, path)
+        self._found.setdefault((str(node.target), error.reason, error.hint), []).append(node)
 
-    def raise_any(self) -> None:
-        """Raise one UnsupportedOperatorError for all problems there are."""
+    def raise_any(self, order: dict[Node, int]) -> None:
+        """Raise one UnsupportedOperatorError for all problems there are.
+
+        order: of the nodes in the graph; problems are listed as a step meets them.
+        """
         if not self._found:
             return
+        for nodes in self._found.values():
+            nodes.sort(key=order.__getitem__)
+        found = sorted(self._found.items(), key=lambda each: order[each[1][0]])
         lines = [
-            f"{operator} in {_places(places)}: {reason}"
-            for (operator, reason, _), places in self._found.items()
+            f"{operator} in {', '.join(fold(map(_place, nodes)))}: {reason}"
+            for (operator, reason, _), nodes in found
         ]
-        hints = dict.fromkeys(hint for _, _, hint in self._found if hint is not None)
+        hints = dict.fromkeys(hint for (_, _, hint), _ in found if hint is not None)
         raise UnsupportedOperatorError(
             "the model has operators that cannot be lowered:\n  " + "\n  ".join(lines),
-            where=next(iter(self._found.values()))[0],
+            where=_place(found[0][1][0]),
             hint="; ".join(hints) or "write this part with operators that headrace knows",
         )
 
 
-def _places(paths: list[str]) -> str:
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return paths[0] + more
+def _place(node: Node) -> str:
+    return module_path(node) or _ITSELF
