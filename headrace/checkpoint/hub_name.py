@@ -16,6 +16,7 @@ _ID = re.compile(
     r"(?::(?P<file>[\w.-]+(?:/[\w.-]+)*\.gguf))?"
 )
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
+ABOUT = ("README.md", "LICENSE*")
 WANTED = (
     *WEIGHTS,
     "model.safetensors.index.json",
@@ -29,8 +30,7 @@ WANTED = (
     "vocab.*",
     "merges.txt",
     "chat_template.*",
-    "README.md",
-    "LICENSE*",
+    *ABOUT,
 )
 
 
@@ -62,9 +62,11 @@ class HubModel:
         return [f"{directory}{slash}{part}" for part in part_names(name)]
 
     def wants(self, name: str) -> bool:
-        if self.file is not None:
-            return name in self.parts or name == "README.md" or fnmatchcase(name, "LICENSE*")
-        return "/" not in name and any(fnmatchcase(name, pattern) for pattern in WANTED)
+        """Whether a file of the repository is needed; beside GGUF files only what tells of them."""
+        if name in self.parts:
+            return True
+        patterns = WANTED if self.file is None else ABOUT
+        return "/" not in name and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def parse_hub(text: str) -> HubModel | None:

@@ -308,6 +308,14 @@ def test_the_form_of_a_hub_id(text: str, expected: HubModel | None) -> None:
         assert parse_hub(expected.name) == expected
 
 
+@pytest.mark.parametrize("model", [HubModel("a/b"), HubModel("a/b", "q4/f.gguf")])
+@pytest.mark.parametrize(
+    "name", ["LICENSE/../../victim", "tokenizer/../../victim", "../README.md", "q4/../f.gguf"]
+)
+def test_a_repository_cannot_place_files_elsewhere(model: HubModel, name: str) -> None:
+    assert not model.wants(name)
+
+
 @pytest.mark.parametrize("note", ["", "[]", "{}", json.dumps({"repository": "a/b"})])
 def test_a_damaged_note_of_the_origin_is_none(tmp_path: Path, note: str) -> None:
     (tmp_path / NOTE).write_text(note)
