@@ -76,6 +76,19 @@ app.command(
 """,
 )
 app.command(
+    "headrace.cli.quantize:quantize",
+    help="""Write a model with its matrices in 4 or 8 bits, or in plain floats.
+
+    A GGUF file becomes a GGUF file, a directory a directory in the form of compressed-tensors. What
+    is written loads as the source does with the same --weights, and faster.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace quantize path/to/hugging-face-model path/to/new-directory --weights q4`
+- `headrace quantize model-bf16.gguf model-q8.gguf --weights q8`
+""",
+)
+app.command(
     "headrace.cli.explain:explain",
     help="""Show how a model runs on this machine.
 
