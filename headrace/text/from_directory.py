@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace.errors import TokenizerError
 from headrace.text.backend import load_backend
+from headrace.text.slow_files import only_sentencepiece, slow_definition
 from headrace.text.spec import TokenizerSpec, parse_object
 from headrace.text.stops import stop_ids
 
@@ -18,12 +19,15 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def spec_from_directory(path: Path) -> TokenizerSpec:
-    """Build the tokenizer of a directory with tokenizer.json and its companions.
+    """Build the tokenizer of a directory with tokenizer.json and its companions, or older files.
 
     Raises:
-        TokenizerError: tokenizer.json is missing, malformed or decodes in an unsupported way.
+        TokenizerError: there is none, or it is malformed or decodes in an unsupported way.
     """
+    config = _object(path / "tokenizer_config.json")
     definition = _read(path / "tokenizer.json")
+    if definition is None:
+        definition = slow_definition(path, config, _object(path / "added_tokens.json"))
     if definition is None:
         raise TokenizerError(
             "there is no tokenizer",
@@ -33,7 +37,6 @@ def spec_from_directory(path: Path) -> TokenizerSpec:
     where = str(path / "tokenizer.json")
     backend = load_backend(definition, where=where)
     byte_level, strip = _decoding(parse_object(definition, where=where).get("decoder"), where)
-    config = _object(path / "tokenizer_config.json")
     named = _special_tokens({**_object(path / "special_tokens_map.json"), **config})
     ids = {name: backend.token_to_id(text) for name, text in named.items()}
     prefix = _prefix(backend)
@@ -45,7 +48,7 @@ def spec_from_directory(path: Path) -> TokenizerSpec:
         strip_prefix_space=strip,
         bos_id=bos_id,
         eos_id=ids.get("eos_token"),
-        add_bos=_add_bos(config, bos_id, prefix),
+        add_bos=_add_bos(path, config, bos_id, prefix),
         stop_ids=stop_ids(
             [ids.get("eos_token"), *_declared_ends(path)], _specials(backend), template
         ),
@@ -85,11 +88,14 @@ def _prefix(backend: Backend) -> list[int]:
     return encoding.ids[: [*encoding.special_tokens_mask, 0].index(0)]
 
 
-def _add_bos(config: Mapping[str, Any], bos_id: int | None, prefix: list[int]) -> bool:
+def _add_bos(path: Path, config: Mapping[str, Any], bos_id: int | None, prefix: list[int]) -> bool:
+    """What the configuration says, or tokenizer.json does; a bare tokenizer.model says nothing."""
     if bos_id is None:
         return False
     said = config.get("add_bos_token")
-    return said if isinstance(said, bool) else prefix[:1] == [bos_id]
+    if isinstance(said, bool):
+        return said
+    return prefix[:1] == [bos_id] or only_sentencepiece(path)
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from headrace.text import sentencepiece
+from headrace.text import definitions
 from headrace.text.metadata import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, TokenizerMetadata
 from headrace.text.pretokenize import WORD_SPLITS, WordSplit
 from headrace.text.spec import TokenizerSpec
@@ -18,6 +16,10 @@ SPECIAL_NAMES = {
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
+#: Architectures whose SentencePiece vocabularies have control tokens that swallow the white space
+#: behind them, which GGUF does not tell (llama.cpp has the same list), and those that do not.
+RSTRIP = ("phi3",)
+KEEPS_SPACE = ("<unk>", "<s>", "<|endoftext|>")
 END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
@@ -52,19 +54,9 @@ def _byte_level(metadata: TokenizerMetadata) -> TokenizerSpec:
     split = _word_split(metadata)
     tokens = metadata.tokens()
     types = metadata.types(len(tokens))
-    model = _bpe_model(tokens, metadata.merges(), ignore_merges=split.whole_words)
-    definition = _definition(
-        added=_added_tokens(tokens, types),
-        normalizer={"type": "NFC"} if split.nfc else None,
-        pre_tokenizer=split.to_json(),
-        decoder={
-            "type": "ByteLevel",
-            "add_prefix_space": True,
-            "trim_offsets": True,
-            "use_regex": True,
-        },
-        model=model,
-    )
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    added = _added_tokens(tokens, types)
+    definition = definitions.byte_level(vocabulary, metadata.merges(), split, added)
     return _spec(metadata, definition, tokens, types, byte_level=True, add_bos=split.add_bos)
 
 
@@ -83,24 +75,14 @@ def _sentencepiece(metadata: TokenizerMetadata) -> TokenizerSpec:
     prefix_space = metadata.flag("add_space_prefix", True)
     tokens = metadata.tokens()
     types = metadata.types(len(tokens))
-    whole = {token for token, kind in zip(tokens, types, strict=True) if kind != NORMAL}
-    merges = sentencepiece.merges_by_rank(tokens, _ranks(metadata, tokens), whole)
     unknown = metadata.token_id("unknown_token_id", tokens)
-    model = _bpe_model(tokens, merges, byte_fallback=True, fuse_unk=True)
-    model["unk_token"] = None if unknown is None else tokens[unknown]
-    steps: list[dict[str, Any]] = [
-        {"type": "Replace", "pattern": {"String": sentencepiece.SPACE}, "content": " "},
-        {"type": "ByteFallback"},
-        {"type": "Fuse"},
-    ]
-    if prefix_space:
-        steps.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
-    definition = _definition(
-        added=_added_tokens(tokens, types),
-        normalizer=sentencepiece.normalizer(prefix_space=prefix_space),
-        pre_tokenizer=None,
-        decoder={"type": "Sequence", "decoders": steps},
-        model=model,
+    definition = definitions.sentencepiece_bpe(
+        tokens,
+        _ranks(metadata, tokens),
+        whole=(token for token, kind in zip(tokens, types, strict=True) if kind != NORMAL),
+        unknown=None if unknown is None else tokens[unknown],
+        prefix="each" if prefix_space else "never",
+        added=_added_tokens(tokens, types, rstrip=_architecture(metadata) in RSTRIP),
     )
     return _spec(
         metadata,
@@ -115,43 +97,30 @@ def _sentencepiece(metadata: TokenizerMetadata) -> TokenizerSpec:
 
 def _ranks(metadata: TokenizerMetadata, tokens: Sequence[str]) -> dict[str, float]:
     """Preference of each token; Gemma's scores do not follow its merges, its ids do."""
-    architecture = metadata.values.get("general.architecture")
-    if isinstance(architecture, str) and architecture.startswith("gemma"):
+    if _architecture(metadata).startswith("gemma"):
         return {token: -float(index) for index, token in enumerate(tokens)}
     return dict(zip(tokens, metadata.scores(len(tokens)), strict=True))
 
 
-def _bpe_model(
-    tokens: Sequence[str], merges: Sequence[tuple[str, str]], **flags: bool
-) -> dict[str, Any]:
-    return {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": False,
-        **flags,
-        "vocab": {token: index for index, token in enumerate(tokens)},
-        "merges": merges,
-    }
+def _architecture(metadata: TokenizerMetadata) -> str:
+    architecture = metadata.values.get("general.architecture")
+    return architecture if isinstance(architecture, str) else ""
 
 
-def _added_tokens(tokens: Sequence[str], types: Sequence[int]) -> list[dict[str, Any]]:
+def _added_tokens(
+    tokens: Sequence[str], types: Sequence[int], *, rstrip: bool = False
+) -> list[definitions.AddedToken]:
     """Tokens that stand for themselves in text: control ones, and those the user defined."""
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return [
-        {"id": index, "content": token, **flags, "special": kind != USER_DEFINED}
+        definitions.AddedToken(
+            index,
+            token,
+            special=kind != USER_DEFINED,
+            rstrip=rstrip and kind == CONTROL and token not in KEEPS_SPACE,
+        )
         for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
         if kind in (UNKNOWN, CONTROL, USER_DEFINED) and token
     ]
-
-
-def _definition(added: list[dict[str, Any]], **parts: dict[str, Any] | None) -> str:
-    whole = {"version": "1.0", "truncation": None, "padding": None, "post_processor": None}
-    return json.dumps({**whole, "added_tokens": added, **parts}, ensure_ascii=False)
 
 
 def _spec(

@@ -126,6 +126,17 @@ def test_no_prefix_space_when_the_file_says_so() -> None:
     assert tokenizer.encode("the") != SENTENCEPIECE.encode("the")
 
 
+def test_phi3s_control_tokens_swallow_the_space_behind_them() -> None:
+    metadata = {**sentencepiece_metadata(), "general.architecture": "phi3"}
+    tokenizer = Tokenizer.from_gguf(metadata)
+    closed, opened = (
+        tokenizer.encode(f"{token}\n", special=True, bos=False) for token in ("</s>", "<s>")
+    )
+    assert closed == [2]
+    assert len(opened) > 1
+    assert len(SENTENCEPIECE.encode("</s>\n", special=True, bos=False)) > 1
+
+
 def test_numbers_may_come_as_arrays() -> None:
     metadata = sentencepiece_metadata()
     arrays = {
