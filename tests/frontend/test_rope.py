@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headrace.errors import MalformedFileError, UnsupportedModelError
+from headrace.checkpoint.binding import bind
+from headrace.checkpoint.source import open_checkpoint
+from headrace.errors import MalformedFileError
+from headrace.frontend.capture import capture_checkpoint, capture_module
 from headrace.frontend.frequencies import fit_frequencies
+from headrace.ir.interpreter import Interpreter
 from headrace.ir.program_ops import FrequenciesOp
 from tests.frontend.models import (
     CONTEXT,
@@ -133,10 +137,48 @@ def test_wrong_number_of_factors(tmp_path: Path) -> None:
         capture(source)
 
 
-def test_tables_that_change_with_the_length_are_refused(tmp_path: Path) -> None:
-    factors = {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8}
-    longrope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0, **factors}
-    longrope["original_max_position_embeddings"] = 16
-    model = random_model(family("llama", rope_parameters=longrope))
-    with pytest.raises(UnsupportedModelError, match=r"rotary_emb\.inv_freq"):
-        capture(save_directory(model, tmp_path))
+def test_dynamic_scaling_does_nothing_within_the_context(tmp_path: Path) -> None:
+    dynamic = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+    model = random_model(family("llama", rope_parameters=dynamic))
+    _, interpreter = capture(save_directory(model, tmp_path))
+    ids = random_ids(CONTEXT)
+    assert_close(interpreted_logits(interpreter, ids, CONTEXT), reference_logits(model, ids))
+
+
+SHORT, ORIGINAL = 16, 24
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0 + 0.1 * pair for pair in range(8)],
+    "long_factor": [2.0 + 0.5 * pair for pair in range(8)],
+    "original_max_position_embeddings": ORIGINAL,
+}
+
+
+def test_longrope_has_a_table_for_short_contexts_and_one_for_long_ones(tmp_path: Path) -> None:
+    model = random_model(family("llama", rope_parameters=LONGROPE))
+    assert model.config.max_position_embeddings == CONTEXT
+    checkpoint = open_checkpoint(source := save_directory(model, tmp_path))
+    captured = capture_checkpoint(source, checkpoint)
+    (frequencies,) = (op for op in captured.module.walk() if isinstance(op, FrequenciesOp))
+    assert frequencies.beyond is not None
+    assert frequencies.beyond.data == (ORIGINAL,)
+
+    def weights(name: str) -> NDArray[np.float32]:
+        return bind(checkpoint, captured.bindings[name]).dequantise()
+
+    for context in (SHORT, ORIGINAL, CONTEXT):
+        ids = random_ids(context)
+        interpreter = Interpreter(captured.module, weights, context=context)
+        expected = reference_logits(model, ids)
+        assert_close(interpreted_logits(interpreter, ids, context - 3), expected)
+
+
+def test_a_module_in_memory_is_left_as_it_was() -> None:
+    model = random_model(family("llama", rope_parameters=LONGROPE))
+    rotary = model.model.rotary_emb
+    captured = capture_module(model)
+    assert "forward" not in vars(rotary)
+    interpreter = Interpreter(captured.module, lambda name: captured.weights[name])
+    ids = random_ids(CONTEXT)
+    assert_close(interpreted_logits(interpreter, ids, CONTEXT), reference_logits(model, ids))

@@ -12,6 +12,7 @@ from headrace.frontend.emitter import Emitter
 from headrace.frontend.hooks import ATTENTION
 from headrace.frontend.lower.masks import masked_scores
 from headrace.frontend.lower.scores import Scores
+from headrace.frontend.lower.views import reshaped
 from headrace.frontend.lower.written_out import find_written_out
 from headrace.frontend.rules import CannotLowerError, Rule, operator, structure
 from headrace.frontend.trace import Trace, arguments, aten, shape_of
@@ -89,11 +90,6 @@ def written_out(trace: Trace, node: Node) -> Rule | None:
     return Rule(inputs, attention.emit)
 
 
-@operator(aten.matmul.default, aten.bmm.default)
-def refuse_product(trace: Trace, node: Node) -> Rule:
-    raise CannotLowerError("a product of two computed tensors that is no attention")
-
-
 @dataclass(frozen=True, slots=True)
 class _Attention:
     """One layer's attention; `axes` are those of the result."""
@@ -105,9 +101,9 @@ class _Attention:
 
     def emit(self, emitter: Emitter, values: tuple[Value, ...]) -> Value:
         keys = _transposed(values[1]) if self.transposed_keys else values[1]
-        query, query_repeat = _heads(values[0])
-        key, key_repeat = _heads(keys)
-        value, value_repeat = _heads(values[2])
+        query, query_repeat = _heads(emitter, values[0])
+        key, key_repeat = _heads(emitter, keys)
+        value, value_repeat = _heads(emitter, values[2])
         if query_repeat != 1 or key_repeat != value_repeat:
             raise CannotLowerError("keys and values repeated in different ways")
         cache = emitter.emit(
@@ -121,7 +117,7 @@ class _Attention:
             emitter.sequences,
             self.scores.scale,
             [self.scores.window],
-            values[2].features[1],
+            values[2].features[-1],
             softcap=self.scores.softcap,
             slopes=self.scores.slopes,
             sinks=None if self.sinks is None else emitter.vector(self.sinks),
@@ -131,12 +127,16 @@ class _Attention:
 
 def _transposed(value: Value) -> Value:
     *others, first, second = value.axes
-    return Value(value.ssa, (*others, second, first))
+    return Value(value.source, (*others, second, first))
 
 
-def _heads(value: Value) -> tuple[SSAValue, int]:
+def _heads(emitter: Emitter, value: Value) -> tuple[SSAValue, int]:
     """`[..., heads, T, head]` as `[T, heads, head]`, and how often each head comes in a row."""
     *leading, heads, tokens, head = (ONE, *value.axes) if len(value.axes) == 2 else value.axes
-    if (heads.index, tokens, head) == (1, TOKENS, HEAD) and all(each == ONE for each in leading):
-        return value.ssa, heads.repeat
+    if tokens == TOKENS and all(each == ONE for each in leading):
+        if (heads.index, head) == (1, HEAD):
+            return value.ssa, heads.repeat
+        if (heads.index, head) == (None, Axis(1)):
+            one = Value(reshaped(emitter, value, (1, *value.features)), ())
+            return one.ssa, heads.repeat
     raise CannotLowerError("attention over something else than [1, heads, T, head]")

@@ -15,6 +15,7 @@ from headrace.frontend.trace import Trace, arguments, aten, is_call, shape_of
 from headrace.frontend.values import Value, natural
 
 _MATRIX_PRODUCTS = (aten.matmul.default, aten.mm.default, aten.bmm.default)
+_REPEATED = (aten.expand.default, aten.expand_as.default, aten.unsqueeze.default)
 _VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
@@ -27,6 +28,8 @@ def linear(trace: Trace, node: Node) -> Rule:
 @operator(*_MATRIX_PRODUCTS)
 def matmul(trace: Trace, node: Node) -> Rule:
     input, weight = node.args[:2]
+    if trace.is_data(weight) and not _is_parameter(trace, weight):
+        raise CannotLowerError("a product of two computed tensors that is no attention")
     return _product(trace, input, weight, None, is_stored_by_rows=False)
 
 
@@ -42,6 +45,8 @@ def addmm(trace: Trace, node: Node) -> Rule:
 def biased(trace: Trace, node: Node) -> Rule | None:
     """A product, and a bias added to it."""
     for bias, product in same_pair(trace, node, aten.add.Tensor):
+        while is_call(bias, *_REPEATED):
+            bias = trace.source(bias.args[0])
         name = trace.parameter(bias)
         if name is not None and len(shape_of(bias)) == 1 and _is_product(trace, product):
             return _add_bias(product, name)
@@ -80,11 +85,22 @@ def _product(trace: Trace, input: Any, weight: Any, bias: Any, *, is_stored_by_r
     return Rule((input,), emit)
 
 
+def _is_parameter(trace: Trace, node: Any) -> bool:
+    return trace.parameter(_untransposed(trace, node)[0]) is not None
+
+
+def _untransposed(trace: Trace, node: Any) -> tuple[Any, bool]:
+    """The matrix behind transpositions, and whether it is transposed."""
+    node, is_transposed = trace.source(node), False
+    while _is_transposed(node):
+        node, is_transposed = trace.source(node.args[0]), not is_transposed
+    return node, is_transposed
+
+
 def _matrix(trace: Trace, node: Any, *, transpose: bool) -> tuple[str, bool]:
     """The parameter that a weight is, and whether it holds `[cols, rows]`."""
-    node = trace.source(node)
-    while _is_transposed(node):
-        node, transpose = trace.source(node.args[0]), not transpose
+    node, is_transposed = _untransposed(trace, node)
+    transpose = transpose != is_transposed
     name = trace.parameter(node)
     if name is None or len(shape_of(node)) != 2:
         raise CannotLowerError(

@@ -43,6 +43,7 @@ PERMUTATIONS = (
     aten.permute.default,
     aten.t.default,
     aten.numpy_T.default,
+    aten.mT.default,
     aten.swapaxes.default,
 )
 
@@ -64,12 +65,12 @@ def dimension_order(node: Node) -> list[int]:
     rank = len(shape_of(node))
     if "dims" in given:
         return [dim % rank for dim in given["dims"]]
-    order = list(range(rank))
+    order = list(range(rank))  # those without dimensions swap the last two, or reverse all
     if is_call(node, aten.numpy_T.default):
         return order[::-1]
     if is_call(node, aten.swapaxes.default):
         given = {"dim0": given["axis0"], "dim1": given["axis1"]}
-    first, second = given.get("dim0", 0) % rank, given.get("dim1", 1) % rank
+    first, second = given.get("dim0", rank - 2) % rank, given.get("dim1", rank - 1) % rank
     order[first], order[second] = order[second], order[first]
     return order
 
