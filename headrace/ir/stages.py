@@ -243,7 +243,7 @@ def storage(value: SSAValue) -> Storage:
     """Where a value that stages exchange lives; see `BufferAttr`. "input": the program's own.
 
     An embedding or row-wise stage can leave its result in either way: it follows the loop that
-    the result enters.
+    the result enters; but one that appends is shared out by tokens, and so are its results.
 
     Raises:
         ProgramError: a loop passes one carried value on as another.
