@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import layer_norm, rms_norm
 
-from headrace.errors import ContextLengthError
+from headrace.errors import ContextLengthError, RequestError
 from headrace.ir.dialect import parse_program
 from headrace.ir.interpreter import Interpreter
 
@@ -241,10 +241,10 @@ def test_attention(window: int, softcap: float, slopes: list[float], sinks: bool
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_positions_have_a_table() -> None:
-    body = f"""
-    %learned = step.weight "learned" : {weight(64, 4)}
-    %p = step.embedding %positions, %learned : {IDS}, {weight(64, 4)} -> {rows(4)}
+def learned(entries: int) -> str:
+    return f"""
+    %learned = step.weight "learned" : {weight(entries, 4)}
+    %p = step.embedding %positions, %learned : {IDS}, {weight(entries, 4)} -> {rows(4)}
     %y = step.map %x, %p : {rows(4)}, {rows(4)} -> {rows(4)} {{
     ^bb1(%a: f32, %b: f32):
       %s = arith.addf %a, %b : f32
@@ -252,6 +252,14 @@ def test_positions_have_a_table() -> None:
     }}
     """
 
+
+def test_positions_have_a_table() -> None:
     arrays = {"table": drawn(11, TOKENS, 4), "learned": drawn(12, 64, 4)}
-    got = run(body, 4, arrays)
+    got = run(learned(64), 4, arrays)
     np.testing.assert_array_equal(got, arrays["table"] + arrays["learned"][:TOKENS])
+
+
+def test_a_position_behind_its_table_is_an_error() -> None:
+    arrays = {"table": drawn(11, TOKENS, 4), "learned": drawn(12, 3, 4)}
+    with pytest.raises(RequestError, match="the table has 3 entries, from 0"):
+        run(learned(3), 4, arrays)

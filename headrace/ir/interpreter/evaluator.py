@@ -90,8 +90,10 @@ class Evaluator:
     def _embedding(self, op: EmbeddingOp) -> Floats:
         ids, table = self.array(op.ids), self.array(op.table)
         if np.any((ids < 0) | (ids >= len(table))):
+            are_positions = op.ids is self.model.program.positions
             raise RequestError(
-                f"tokens must be below the vocabulary's {len(table)} entries", where="tokens"
+                f"the table has {len(table)} entries, from 0",
+                where="positions" if are_positions else "tokens",
             )
         return table[ids]
 

@@ -60,14 +60,3 @@ step.program @main context <64> {
 }
 
 // CHECK: rope: its tables have one number of frequencies
-
-// -----
-
-step.program @main context <64> {
-^bb0(%a: tensor<?xi32>, %b: tensor<?xi32>, %c: tensor<?xi32>, %d: tensor<?xi32>):
-  %w = step.weight "positions" : !step.weight<[63, 4], "f32">
-  %x = step.embedding %b, %w : tensor<?xi32>, !step.weight<[63, 4], "f32"> -> tensor<?x4xf32>
-  step.return
-}
-
-// CHECK: embedding: 64 positions need as many rows, not 63
