@@ -80,13 +80,23 @@ class GptqMatrix:
                 return None
         return grouping(cols, size)
 
+    @property
+    def _less(self) -> int:
+        """What zero points are stored less than they are."""
+        return 0 if self.scheme.settings.get("checkpoint_format", "gptq") == "gptq_v2" else 1
+
     @cached_property
-    def zeros(self) -> Bytes:
-        """Zero points, [rows, groups]."""
-        stored = unpack_words(self.parts.array("qzeros"), self.bits, self.shape[0]).T
-        if self.scheme.settings.get("checkpoint_format", "gptq") == "gptq_v2":
-            return stored
-        return (stored + np.uint8(1)) & np.uint8((1 << self.bits) - 1)
+    def is_symmetric(self) -> bool:
+        """Whether the zero point is the middle of the codes everywhere."""
+        each = (1 << (self.bits - 1)) - self._less
+        word = np.frombuffer(bytes([each if self.bits == 8 else each * 17]) * 4, "<i4")
+        return bool((self.parts.array("qzeros") == word).all())
+
+    def zeros(self, wanted: Wanted) -> Bytes:
+        """Zero points of some rows, [wanted, groups]."""
+        bit = np.arange(self.shape[0])[wanted] * self.bits
+        words = self.parts.array("qzeros")[:, bit // 32] >> (bit % 32).astype(np.int32)
+        return ((words + self._less) & ((1 << self.bits) - 1)).astype(np.uint8).T
 
     def codes(self, wanted: Wanted) -> Bytes:
         """Codes of some rows, [wanted, cols]."""
@@ -98,27 +108,22 @@ class GptqMatrix:
         if columns is None:
             return StoredTensor(name, FORMATS["f16"], self.shape, self._scattered)
         scales = self.parts.array("scales").T
-        zeros = None if self._is_symmetric else self.zeros
+        symmetric = self.is_symmetric
         kind = SCALE_TYPES[self.parts.entry("scales").dtype]
-        format = group_format(f"int{self.bits}", columns.group, kind, zero=zeros is not None)
+        format = group_format(f"int{self.bits}", columns.group, kind, zero=not symmetric)
 
         def make(wanted: Wanted) -> Bytes:
             spread = columns.spread(scale_bytes(scales[wanted]))
-            moved = None if zeros is None else columns.spread(zeros[wanted])
+            moved = None if symmetric else columns.spread(self.zeros(wanted))
             return assemble(format, self.codes(wanted), spread, moved)
 
         return StoredTensor(name, format, self.shape, make)
-
-    @property
-    def _is_symmetric(self) -> bool:
-        """Whether the zero point is the middle of the codes everywhere."""
-        return bool((self.zeros == 1 << (self.bits - 1)).all())
 
     def _scattered(self, wanted: Wanted) -> Bytes:
         groups = self._group_of_columns()
         dtype = self.parts.entry("scales").dtype
         scales = as_float32(self.parts.array("scales").T[wanted], dtype)
-        steps = self.codes(wanted).astype(np.int16) - self.zeros[wanted][:, groups]
+        steps = self.codes(wanted).astype(np.int16) - self.zeros(wanted)[:, groups]
         return encode_f16(steps.astype(np.float32) * scales[:, groups])
 
     def _group_of_columns(self) -> NDArray[Any]:

@@ -65,14 +65,13 @@ class PackedMatrix:
         dtype = self.parts.typed("weight_scale", FLOAT_DTYPES).dtype
         grid = read_grid(self.parts, "weight_scale", self.shape, self._group_block())
         scales, packed = self.parts.array("weight_scale"), self.parts.array("weight_packed")
-        zeros = self._zeros(grid)
-        zero = zeros is not None
+        zero = self._has_zeros(grid)
         group = grid.columns.group
         format = group_format(f"int{self.bits}", group, SCALE_TYPES[dtype], zero=zero)
 
         def make(wanted: Wanted) -> Bytes:
             codes = unpack_words(packed[wanted], self.bits, self.shape[1])
-            moved = None if zeros is None else grid.of_rows(zeros, wanted)
+            moved = grid.of_rows(self._zeros(grid), wanted) if zero else None
             return assemble(format, codes, scale_bytes(grid.of_rows(scales, wanted)), moved)
 
         return StoredTensor(name, format, self.shape, make)
@@ -83,14 +82,18 @@ class PackedMatrix:
         size = sizes.pop() if len(sizes) == 1 else None
         return (1, size) if type(size) is int and size > 0 else None
 
-    def _zeros(self, grid: Grid) -> Bytes | None:
-        """Zero points of unsigned codes, on the grid of the scales."""
+    def _has_zeros(self, grid: Grid) -> bool:
         if "weight_zero_point" not in self.parts:
-            return None
+            return False
         rows, groups = grid.shape
         self.parts.typed("weight_zero_point", ("I32",), 2)
         self.parts.require_shape("weight_zero_point", (-(-rows * self.bits // 32), groups))
-        return unpack_words(self.parts.array("weight_zero_point").T, self.bits, rows).T
+        return True
+
+    def _zeros(self, grid: Grid) -> Bytes:
+        """Zero points of unsigned codes, on the grid of the scales."""
+        packed = self.parts.array("weight_zero_point")
+        return unpack_words(packed.T, self.bits, grid.shape[0]).T
 
     def _refuse_order(self) -> None:
         """Groups must be of neighbouring columns."""
