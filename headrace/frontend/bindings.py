@@ -86,11 +86,20 @@ def refuse_unused(checkpoint: Checkpoint, bindings: Mapping[str, Binding], known
     used = {each.tensor for each in bindings.values()} | known
     unused = [name for name in checkpoint.names() if name not in used]
     unused = [name for name in unused if not name.endswith("rotary_emb.inv_freq")]
+    unused = [name for name in unused if not _is_empty_bias(checkpoint, name)]
     if unused:
         raise UnsupportedModelError(
             f"the checkpoint has tensors that the model does not use: {listed(unused)}",
             where=str(checkpoint.path),
         )
+
+
+def _is_empty_bias(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether it is a bias of zeros beside a matrix: AutoGPTQ writes one for each."""
+    weight = f"{name.removesuffix('.bias')}.weight"
+    if not name.endswith(".bias") or weight not in checkpoint.names():
+        return False
+    return not checkpoint.tensor(name).dequantise().any()
 
 
 def wrong_shape(

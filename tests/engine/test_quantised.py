@@ -66,6 +66,8 @@ def save_quantised(scheme: Scheme, directory: Path) -> LlamaForCausalLM:
                 linear.weight.copy_(values)
                 del tensors[f"{name}.weight"]
                 tensors |= {f"{name}.{part}": each.contiguous() for part, each in parts.items()}
+                if scheme.config["quant_method"] == "gptq":  # as AutoGPTQ writes them
+                    tensors[f"{name}.bias"] = torch.zeros(len(values), dtype=torch.float16)
     config.save_pretrained(directory)
     described = json.loads((directory / "config.json").read_text())
     described["quantization_config"] = scheme.config
