@@ -1,28 +1,26 @@
-"""Chat templates, rendered in a sandbox.
-
-A template comes with the model file and is not trusted. MiniJinja gives it no Python object to
-reach through, no file to include and a budget of steps; what it sees is plain JSON data.
-"""
+"""Chat templates, rendered in a sandbox: a process of its own, with budgets (`renderer`)."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from headrace.errors import TemplateError
-
-if TYPE_CHECKING:
-    import minijinja
+from headrace.text.render_process import HINT, MEMORY, SHARED, too_much_memory
 
 Message = Mapping[str, Any]
 
 FUEL = 5_000_000  # instructions; a long conversation takes thousands
+LONGEST = 16 << 20  # characters of a rendered conversation
 # transformers' own block, which marks the answers for training and prints as it stands.
 GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+PRIVATE = re.compile(r"\.\s*(_\w*)")
+PRIVATE_KEY = re.compile(r"(?:\[|\battr\s*\(|\bmap\s*\(\s*attribute\s*=)\s*['\"](__\w*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,10 @@ class ChatTemplate:
             variables: what else the template may use, such as `tools` or `enable_thinking`.
 
         Raises:
-            TemplateError: the template is malformed, refuses the messages or exceeds its budget.
+            TemplateError: the template is malformed, reaches for what is private, refuses the
+                messages, or exceeds its budget of steps, time, memory or text.
         """
-        import minijinja
-
+        _refuse_private(self.source)
         values = {
             "tools": None,
             "documents": None,
@@ -74,78 +72,39 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
         source = GENERATION_TAG.sub(_as_condition, self.source)
-        try:
-            return _environment().render_str(source, "chat template", **_plain(values))
-        except minijinja.TemplateError as error:
-            raise _typed(error) from error
+        request = {"source": source, "values": values, "fuel": FUEL, "longest": LONGEST}
+        reply = SHARED.ask(request)
+        if "text" not in reply:
+            raise _typed(reply)
+        return reply["text"]
 
 
-def _environment() -> minijinja.Environment:
-    import minijinja
-
-    return minijinja.Environment(
-        fuel=FUEL,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_escape_callback=lambda _: False,
-        globals={"raise_exception": _raise_exception, "strftime_now": _strftime_now},
-        filters={"tojson": _to_json},
-        tests={"iterable": _is_iterable},
-        debug=False,
-    )
+def _refuse_private(source: str) -> None:
+    """No template has business with names that start with an underscore."""
+    for code in CODE.finditer(COMMENT.sub("", source)):
+        keys = PRIVATE_KEY.search(code[0])
+        found = keys or PRIVATE.search(LITERAL.sub("''", code[0]))
+        if found is not None:
+            raise TemplateError(
+                f"the template reaches for '{found[1]}', which is private",
+                where="chat template",
+                hint=HINT,
+            )
 
 
-def _plain(values: Mapping[str, object]) -> dict[str, Any]:
-    """A copy of the values as plain data, so that the template reaches no object of ours."""
-    try:
-        return json.loads(json.dumps(values))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TemplateError(
-            f"the messages are not plain data: {error}",
-            hint="give texts, numbers, lists and dicts with text keys",
-        ) from error
-
-
-def _typed(error: minijinja.TemplateError) -> TemplateError:
-    where = "chat template" if error.line is None else f"chat template, line {error.line}"
-    hint = "--raw gives the model the prompt as it stands, without the template"
-    if error.kind == "OutOfFuel":
-        return TemplateError(f"the template takes more than {FUEL} steps", where=where, hint=hint)
-    return TemplateError(f"the template fails: {error.message}", where=where, hint=hint)
+def _typed(reply: Mapping[str, Any]) -> TemplateError:
+    line = reply["line"]
+    where = "chat template" if line is None else f"chat template, line {line}"
+    kind = reply["kind"]
+    if kind == "OutOfFuel":
+        return TemplateError(f"the template takes more than {FUEL} steps", where=where, hint=HINT)
+    if kind == "TooLong":
+        what = f"the template writes more than {LONGEST} characters"
+        return TemplateError(what, where=where, hint=HINT)
+    if kind == "MemoryError":
+        return too_much_memory(MEMORY)
+    return TemplateError(f"the template fails: {reply['message']}", where=where, hint=HINT)
 
 
 def _as_condition(tag: re.Match[str]) -> str:
     return f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}"
-
-
-def _raise_exception(message: object) -> NoReturn:
-    """What templates call to refuse a conversation."""
-    import minijinja
-
-    raise minijinja.TemplateError(str(message))
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)
-
-
-def _is_iterable(value: object) -> bool:
-    """As Jinja has it; MiniJinja counts None in, which templates use to ask for tools."""
-    return isinstance(value, str | list | tuple | dict)
-
-
-def _to_json(
-    value: object,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """As transformers writes JSON in templates: with no HTML escapes."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.errors import TemplateError
 from headrace.text import ChatTemplate, Tokenizer
+from headrace.text.render_process import RenderProcess
 from tests.text.vocabularies import CHATML, byte_level_metadata, sentencepiece_metadata
 
 SPECIALS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -107,6 +113,10 @@ def test_no_template_says_what_to_do() -> None:
 
 
 HUGE = "range(100000)"
+DOUBLE = (
+    "{{% set n = namespace(s={start}) %}}"
+    "{{% for i in range({times}) %}}{{% set n.s = {twice} %}}{{% endfor %}}"
+)
 HOSTILE = {
     "endless loop": f"{{% for a in {HUGE} %}}{{% for b in {HUGE} %}}x{{% endfor %}}{{% endfor %}}",
     "endless recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
@@ -121,6 +131,15 @@ HOSTILE = {
     "no such filter": "{{ 'a' | nothing }}",
     "a syntax error": "{% for",
     "a value too many": "{{ missing.field }}",
+    "a text doubled": DOUBLE.format(start="'x'", times=60, twice="n.s ~ n.s"),
+    "much text": DOUBLE.format(start="'x'", times=26, twice="n.s + n.s") + "{{ n.s }}",
+    "one text for two": DOUBLE.format(start="'x'", times=60, twice="n.s | replace('x', 'xx')"),
+    "wide JSON": "{{ range(100000) | list | tojson(indent=100000) }}",
+    "deep JSON": DOUBLE.format(start="[]", times=5000, twice="[n.s]") + "{{ n.s | tojson }}",
+    "a class, not written": "{% set x = ''.__class__ %}",
+    "a class by its key": "{{ ''['__class__'] }}",
+    "a class by the filter": "{{ '' | attr('__class__') }}",
+    "a private attribute": "{% if messages._data is defined %}{% endif %}",
 }
 
 
@@ -128,6 +147,57 @@ HOSTILE = {
 def test_a_hostile_or_broken_template_is_an_error(source: str) -> None:
     with pytest.raises(TemplateError):
         ChatTemplate(source, {}).render(CHAT)
+
+
+def test_text_that_looks_private_is_text() -> None:
+    source = "x._y {# x.__class__ #}{{ 'a.__class__._b' }}"
+    assert ChatTemplate(source, {}).render(CHAT) == "x._y a.__class__._b"
+
+
+def test_a_process_that_takes_too_long_is_replaced() -> None:
+    process = RenderProcess(seconds=0.5)
+    slow = request(DOUBLE.format(start="[1]", times=60, twice="n.s + n.s") + "{{ n.s | length }}")
+    with pytest.raises(TemplateError, match=r"more than 0\.5 seconds"):
+        process.ask(slow)
+    assert process.ask(request("{{ 1 }}"))["text"] == "1"
+    process.close()
+
+
+def test_memory_is_bounded_and_the_next_template_renders() -> None:
+    process = RenderProcess(memory=128 << 20)
+    source = DOUBLE.format(start="'x'", times=60, twice="n.s ~ n.s")
+    with pytest.raises(TemplateError, match="more than 128 MB of memory"):
+        process.ask(request(source))
+    assert process.ask(request("{{ 2 }}"))["text"] == "2"
+    process.close()
+
+
+def test_many_threads_share_one_process() -> None:
+    process = RenderProcess()
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda n: process.ask(request(f"{{{{ {n} }}}}")), range(40)))
+    assert [reply["text"] for reply in replies] == [str(n) for n in range(40)]
+    process.close()
+
+
+def test_a_process_that_somebody_ended_is_replaced() -> None:
+    process = RenderProcess()
+    assert process.ask(request("{{ 3 }}"))["text"] == "3"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert process.ask(request("{{ 4 }}"))["text"] == "4"
+    process.close()
+
+
+def test_a_process_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(TemplateError, match="cannot be started"):
+        RenderProcess().ask(request("x"))
+
+
+def request(source: str) -> dict[str, Any]:
+    return {"source": source, "values": {}, "fuel": 10**7, "longest": 10**6}
 
 
 def test_a_template_cannot_change_the_messages() -> None:
