@@ -124,7 +124,7 @@ def change_config(source: Source, **changes: Any) -> Source:
         ({"intermediate_size": 128}, "mlp.gate_proj.weight"),
         ({"num_hidden_layers": 2}, "model.layers.1"),
         ({"attention_bias": True}, "q_proj.bias"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "fp8"),
+        ({"quantization_config": {"quant_method": "hqq"}}, "hqq"),
     ],
 )
 def test_directories_that_do_not_fit(
