@@ -13,6 +13,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Graph, Node
 
 from headrace.errors import HeadraceError, UnsupportedModelError
+from headrace.frontend.export_failures import export_failure, followed
 from headrace.frontend.hollow import leave_meta_device
 from headrace.frontend.merge_nodes import merge_nodes
 from headrace.frontend.rotary import LongTables, still_rotary
@@ -93,8 +94,9 @@ def export_step(
     device = next(module.parameters()).device
     example = torch.zeros(1, min(EXAMPLE_TOKENS, context), dtype=torch.long, device=device)
     length = Dim("T", min=SHORTEST_CONTEXT, max=_longest(context))
+    running: list[str] = []
     try:
-        with torch.no_grad(), still_rotary(module) as long:
+        with torch.no_grad(), still_rotary(module) as long, followed(module) as running:
             program = torch.export.export(
                 _Step(module, keywords),
                 (example, example.clone()),
@@ -107,11 +109,7 @@ def export_step(
     except HeadraceError:
         raise
     except Exception as error:  # torch.export raises whatever the module's code raises under it
-        raise UnsupportedModelError(
-            f"torch.export cannot capture the model: {type(error).__name__}: {error}",
-            where=type(module).__name__,
-            hint="the forward pass must not depend on the values of its inputs",
-        ) from error
+        raise export_failure(error, module, running) from error
     return _exported(program, module, context, unknown, long)
 
 

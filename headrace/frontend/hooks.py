@@ -22,7 +22,14 @@ from headrace.frontend.mask_functions import MaskFunction, read_pattern
 IMPLEMENTATION = "headrace"
 
 #: Arguments of an attention call that do not change what causal attention computes.
-_HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "is_causal"}
+_HARMLESS = {
+    "position_ids",
+    "cache_position",
+    "use_cache",
+    "output_attentions",
+    "output_router_logits",
+    "is_causal",
+}
 
 #: Attention of `[B, heads, T, head]` over `[B, kv heads, T, head]` → `[B, T, heads, head]`. Without
 #: a mask it is causal, with the window if that is not 0; a mask says all itself. `softcap` 0 is

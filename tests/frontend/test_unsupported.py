@@ -45,7 +45,10 @@ def test_the_same_operator_in_many_modules_is_one_line() -> None:
 def test_what_lies_behind_a_refusal_is_found_too() -> None:
     """Some are seen in the graph alone, some only where values meet; in the order of a step."""
 
-    module = Decoder(activation=lambda x: x + x.view(1, -1, 2, WIDTH).transpose(2, 3).flatten(2))
+    def interleaved(x: Tensor) -> Tensor:
+        return F.silu(x).view(1, -1, 2, WIDTH).transpose(2, 3).flatten(2)
+
+    module = Decoder(activation=interleaved)
     module.norm = nn.Sequential(module.norm, Softmax())
     error = refusal(module)
     lines = error.what.splitlines()[1:]
