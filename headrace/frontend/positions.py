@@ -85,8 +85,13 @@ def _ancestors(trace: Trace, node: Node, known: Container[Node] = ()) -> set[Nod
         if current not in found and current is not trace.exported.tokens:
             found.add(current)
             ends = current in known or is_call(current, aten.sym_size.int)
-            stack += [] if ends else current.all_input_nodes
+            stack += [] if ends else _inputs(current)
     return found
+
+
+def _inputs(node: Node) -> list[Node]:
+    """What a node's value depends on: of `type_as`, only the tensor that is cast."""
+    return node.all_input_nodes[:1] if is_call(node, aten.type_as.default) else node.all_input_nodes
 
 
 def _run(
@@ -115,6 +120,8 @@ def _call(node: Node, values: dict[Node, Any], tokens: int) -> Any:
         return tokens if isinstance(size, torch.SymInt) else size
     if node.op == "get_attr":
         return attrgetter(str(node.target))(node.graph.owning_module)
+    if is_call(node, aten.type_as.default):
+        return values[node.all_input_nodes[0]].to(node.meta["val"].dtype)
     if node.op != "call_function":
         raise CannotLowerError(f"the value of '{node.name}' is not known before weights are read")
 
