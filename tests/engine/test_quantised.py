@@ -12,7 +12,10 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from headrace.api import load
+from headrace.build import Weights
 from headrace.checkpoint.formats import storage_format
+from headrace.checkpoint.quantise import convert
+from tests.build.cached import save_model
 from tests.checkpoint.schemes import (
     Scheme,
     awq,
@@ -89,3 +92,21 @@ def test_logits_are_those_of_the_dequantised_weights(tmp_path: Path, scheme: Sch
     # of 32, that is about one percent of a typical one, and softmax multiplies the error of a score
     # of size 10 by as much. Floats take activations as they are; KV entries are f16 in both.
     assert error < (0.1 if storage_format(scheme.format).integer else 1e-3)
+
+
+@pytest.mark.parametrize("weights", ["q4", pytest.param("q8", marks=pytest.mark.slow)])
+def test_floats_are_quantised_at_load(tmp_path: Path, weights: Weights) -> None:
+    """Rows of 80 and 104 values: the last groups of 32 are filled in part."""
+    save_model(tmp_path, hidden_size=80, intermediate_size=104, num_hidden_layers=1)
+    format = storage_format({"q4": "q4_0", "q8": "q8_0"}[weights])
+    model = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                raw = convert(parameter.numpy(), format)
+                parameter.copy_(torch.from_numpy(format.dequantise(raw, parameter.shape[1])))
+        wanted = model(torch.tensor([IDS])).logits[0].numpy()
+    with load(tmp_path, weights, threads=2) as loaded:
+        got = loaded.logits(IDS)
+    # As above: what is left is the rounding of activations.
+    assert np.sqrt(((got - wanted) ** 2).mean()) < 0.1 * wanted.std()

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.checkpoint.binding import bind
 from headrace.checkpoint.formats import storage_format
+from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.source import Source, open_checkpoint, resolve
 from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.compile import compile_program
@@ -22,6 +23,7 @@ from headrace.codegen.target import Target
 from headrace.frontend.capture import capture_checkpoint
 from headrace.ir.dialect import parse_program, print_program
 from headrace.ir.interpreter import Interpreter
+from headrace.passes.choose_formats import CHOICES
 from headrace.passes.pipeline import map_program
 from headrace.runtime.pack import pack
 from headrace.runtime.program import Program
@@ -73,10 +75,11 @@ class Built:
     def _values(self, name: str) -> Floats:
         """A weight as the program reads it: matrices in the format that was asked for."""
         values = self.weights(name).dequantise()
-        if self.format == "auto" or values.ndim == 1:
+        chosen = CHOICES[self.format]
+        if chosen is None or values.ndim == 1:
             return values
-        format = storage_format(self.format)
-        return format.dequantise(format.quantise(values), values.shape[1])
+        format = storage_format(chosen)
+        return format.dequantise(convert(values, format), values.shape[1])
 
 
 _temporary = tempfile.TemporaryDirectory(prefix="headrace-")

@@ -25,6 +25,8 @@ ROUNDED = (
     Case("tiny-llama3@f16", 1),
     Case("tiny-gemma3@bf16", 2),
     Case("qwen2", 2, weights="bf16"),
+    Case("qwen3", 2, weights="q4"),
+    Case("llama", 2, weights="q8"),
 )
 
 #: Layers that differ, keys beside values of another form, zipped products of several formats.
