@@ -19,7 +19,7 @@ Views: TypeAlias = tuple[RowView | JoinedViews, ...]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A checkpoint's tensor and what is to be done to it: transpose, rows, add, flat, in order.
+    """A checkpoint's tensor and what is done to it: transpose, rows, add, flat, joined, in order.
 
     Attributes:
         tensor: its name in the file.
@@ -28,6 +28,7 @@ class Binding:
         add: a constant to add (Gemma's GGUF files hold 1 + w where the module wants w: -1.0).
         transpose: the file holds `[columns, rows]` (GPT-2's Conv1D).
         flat: a tensor of several dimensions is wanted as one (a norm per head).
+        joined: what is bound behind it, along the first dimension (norms of single heads).
     """
 
     tensor: str
@@ -35,15 +36,18 @@ class Binding:
     add: float = 0.0
     transpose: bool = False
     flat: bool = False
+    joined: tuple[Binding, ...] = ()
 
     @staticmethod
     def from_fields(fields: Mapping[str, Any]) -> Binding:
         """What `dataclasses.asdict` made a dictionary of, be it through JSON."""
         rest = dict(fields)
-        return Binding(rows=tuple(_view(each) for each in rest.pop("rows")), **rest)
+        rows = tuple(_view(each) for each in rest.pop("rows"))
+        joined = tuple(Binding.from_fields(each) for each in rest.pop("joined"))
+        return Binding(rows=rows, joined=joined, **rest)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of what is bound, from the stored tensor's."""
+        """The shape of what is bound, without what is joined, from the stored tensor's."""
         shape = stored[::-1] if self.transpose else stored
         if self.rows:
             shape = (self.rows[-1].count, *shape[1:])
@@ -54,14 +58,22 @@ class Binding:
         rows = stored[-1 if self.transpose else 0] if stored else 0
         return not self.rows or int(self.rows[0].indices().max()) == rows - 1
 
-    def of(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the steps make of a tensor in memory; a view of it where that can be."""
+    def of(self, tensors: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What is bound of tensors in memory; a view of one where that can be."""
+        array = tensors[self.tensor]
         result = array.T if self.transpose else array
         for view in self.rows:
             result = result[as_slice(view.indices())]
         if self.add:
             result = result + np.float32(self.add)
-        return result.reshape(-1) if self.flat else result
+        result = result.reshape(-1) if self.flat else result
+        others = [each.of(tensors) for each in self.joined]
+        return np.concatenate([result, *others]) if others else result
+
+    def within(self, bindings: Mapping[str, Binding]) -> Binding:
+        """This binding of parameters, which are bound themselves, as one of the checkpoint's."""
+        joined = tuple(each.within(bindings) for each in self.joined)
+        return replace(bindings[self.tensor].then(self), joined=joined)
 
     def then(self, view: Binding) -> Binding:
         """This binding of a parameter, and then `view` of that parameter (its name is ignored).
@@ -124,7 +136,22 @@ def bind(checkpoint: Checkpoint, binding: Binding) -> StoredTensor:
         stored = _add(stored, binding.add, where)
     if binding.flat:
         stored = _flat(stored, where)
-    return stored
+    return _joined([stored, *(bind(checkpoint, each) for each in binding.joined)], where)
+
+
+def _joined(parts: list[StoredTensor], where: str) -> StoredTensor:
+    """Vectors, or rows, one behind the other, in the first one's format."""
+    first, *others = parts
+    if not others:
+        return first
+    if any(each.format != first.format or each.shape[1:] != first.shape[1:] for each in others):
+        raise UnsupportedFormatError(
+            f"tensor '{first.name}' is wanted together with others of another form", where=where
+        )
+    shape = (sum(each.shape[0] for each in parts), *first.shape[1:])
+    axis = 0 if len(shape) > 1 else 1
+    raw = np.concatenate([each.raw for each in parts], axis)
+    return StoredTensor(first.name, first.format, shape, raw)
 
 
 def _elements(stored: StoredTensor, why: str, where: str) -> NDArray[np.uint8]:

@@ -85,7 +85,7 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
         stop_tokens = directory_stop_tokens(source.path, config)
 
     def weight_type(view: Binding, shape: tuple[int, ...]) -> WeightType:
-        binding = bindings[view.tensor].then(view)
+        binding = view.within(bindings)
         stored = checkpoint.tensor(binding.tensor).format.name
         return WeightType.of(shape, "f32" if binding.add else stored)
 
@@ -94,7 +94,7 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
     lowered = lower_step(exported, weight_type)
     return Captured(
         lowered.module,
-        {name: bindings[view.tensor].then(view) for name, view in lowered.weights.items()},
+        {name: view.within(bindings) for name, view in lowered.weights.items()},
         config.model_type,
         config.vocab_size,
         context,
@@ -122,7 +122,7 @@ def capture_module(module: torch.nn.Module, context: int | None = None) -> Captu
     parameters = {
         name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
     }
-    weights = {name: view.of(parameters[view.tensor]) for name, view in lowered.weights.items()}
+    weights = {name: view.of(parameters) for name, view in lowered.weights.items()}
     return CapturedModule(lowered.module, weights, positions)
 
 

@@ -97,13 +97,16 @@ class Emitter:
     def derived(self, view: Binding) -> SSAValue:
         """The weight that `view` makes of the parameter `view.tensor`, by a name of its own."""
         name = view.tensor + ".T" * view.transpose + "".join(each.text for each in view.rows)
+        name += f"+{len(view.joined)}" if view.joined else ""
         if name not in self._weight_values:
-            shape = view.shape(self._shapes[view.tensor])
-            operation = WeightOp(name, self._weight_types(view, shape))
+            rows, *cols = view.shape(self._shapes[view.tensor])
+            rows += sum(each.shape(self._shapes[each.tensor])[0] for each in view.joined)
+            operation = WeightOp(name, self._weight_types(view, (rows, *cols)))
             self.append(operation)
             operation.result.name_hint = identifier("_".join(view.tensor.split(".")[-2:]))
             self.weights[name] = view
             self._weight_values[name] = operation.result
+        assert self.weights[name] == view
         return self._weight_values[name]
 
     def table(self, frequencies: Frequencies) -> str:

@@ -149,12 +149,27 @@ def test_steps_are_applied_in_order(
     expected = (stored.T if transpose else stored)[view.indices()[::-1]] + np.float32(0.5)
     got = bind(checkpoint, binding)
     assert got.shape == binding.shape(stored.shape) == expected.shape
-    np.testing.assert_array_equal(binding.of(stored), expected)
+    np.testing.assert_array_equal(binding.of({"w": stored}), expected)
     np.testing.assert_array_equal(got.dequantise(), expected)
     flat = bind(checkpoint, Binding("w", (view, second), 0.5, transpose, flat=True))
     np.testing.assert_array_equal(flat.dequantise(), expected.ravel())
     base = Binding("w", (), 0.25, transpose)
     assert base.then(Binding("w", (view, second), 0.25)) == binding
+
+
+def test_joined(tmp_path: Path) -> None:
+    values = np.arange(64, dtype=np.float32).reshape(8, 8)
+    checkpoint = written(tmp_path / "w.gguf", "f16", "w", values)
+    first, second = (RowView(start, ((2, 1),)) for start in (4, 1))
+    view = Binding("p", (first,), joined=(Binding("p", (second,)),))
+    got = bind(checkpoint, view.within({"p": Binding("w")}))
+    np.testing.assert_array_equal(got.dequantise(), values[[4, 5, 1, 2]])
+    np.testing.assert_array_equal(view.of({"p": values}), values[[4, 5, 1, 2]])
+    flat = Binding("w", (first,), flat=True, joined=(Binding("w", (second,), flat=True),))
+    np.testing.assert_array_equal(bind(checkpoint, flat).dequantise(), values[[4, 5, 1, 2]].ravel())
+    assert Binding.from_fields(json.loads(json.dumps(asdict(flat)))) == flat
+    with pytest.raises(UnsupportedFormatError):
+        bind(checkpoint, Binding("w", joined=(Binding("w", add=1.0),)))
 
 
 def test_transposed_twice_is_as_stored() -> None:
