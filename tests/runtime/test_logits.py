@@ -26,7 +26,7 @@ ROUNDED = (
     Case("tiny-gemma3@bf16", 2),
     Case("qwen2", 2, weights="bf16"),
     Case("qwen3", 2, weights="q4"),
-    Case("llama", 2, weights="q8"),
+    Case("qwen2", 2, weights="q8"),
 )
 
 #: Layers that differ, keys beside values of another form, zipped products of several formats.
