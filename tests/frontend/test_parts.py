@@ -15,6 +15,7 @@ from headrace.frontend.capture import CapturedModule, capture_module
 from headrace.ir.dialect import step_context
 from headrace.ir.mapping_ops import LoopOp
 from headrace.ir.model_ops import EmbeddingOp, LinearOp
+from headrace.ir.norm_op import NormOp
 from headrace.ir.program_ops import WeightOp
 from headrace.passes.loop_layers import LoopLayersPass
 from tests.frontend.test_own_modules import (
@@ -257,3 +258,51 @@ def test_rows_without_a_regular_order() -> None:
     module = Decoder()
     module.layers[0] = Shuffled(by_kind)
     assert "no regular order" in refused(module)
+
+
+class NormOfEachHead(nn.Module):
+    def __init__(self, heads: int, bias: bool) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(HEAD, bias=bias) for _ in range(heads))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = x.split(1, dim=1)
+        return torch.cat([norm(each) for norm, each in zip(self.norms, heads, strict=True)], dim=1)
+
+
+class NormedLayer(Layer):
+    def __init__(self, bias: bool) -> None:
+        super().__init__(by_kind)
+        self.norm = NormOfEachHead(HEADS, bias)
+        self.take = self.normed
+
+    def normed(self, fused: Tensor) -> Heads:
+        q, k, v = by_kind(fused)
+        return self.norm(q), k, v
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_norms_of_single_heads_are_one(bias: bool) -> None:
+    module = Decoder()
+    module.layers = nn.ModuleList(NormedLayer(bias) for _ in range(2))
+    captured = check(module)
+    norms = [op for op in captured.module.walk() if isinstance(op, NormOp)]
+    assert len(norms) == 2
+    stem = "layers.0.norm.norms.0"
+    names = [name for name in weight_names(captured) if stem in name]
+    assert names == [f"{stem}.{part}+{HEADS - 1}" for part in ("weight", "bias")[: 1 + bias]]
+    assert all(captured.weights[name].shape == (HEADS * HEAD,) for name in names)
+
+
+def test_heads_normed_in_another_order() -> None:
+    class Reversed(NormOfEachHead):
+        def forward(self, x: Tensor) -> Tensor:
+            heads = reversed(x.split(1, dim=1))
+            return torch.cat([norm(each) for norm, each in zip(self.norms, heads)], dim=1)  # noqa: B905
+
+    module = Decoder()
+    module.layers[0] = NormedLayer(bias=False)
+    module.layers[0].norm = Reversed(HEADS, bias=False)
+    assert "parts of tensors are joined" in refused(module)
