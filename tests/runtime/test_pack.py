@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.progress import NoProgress
-from headrace.checkpoint.tensors import StoredTensor
+from headrace.checkpoint.tensors import StoredTensor, Wanted
+from headrace.codegen.manifest import RowsPart
 from headrace.errors import CacheError, UnsupportedModelError
 from headrace.runtime.pack import pack
 from headrace.runtime.program import Program
@@ -58,6 +61,35 @@ def test_formats_keep_their_bits(case: Built) -> None:
     names = {name for p in case.manifest.streams for r in p.runs for t in r.weights for name in t}
     stored = sum(case.weights(name).raw.nbytes for name in names)
     assert case.manifest.weight_bytes_per_token == stored
+
+
+def test_memory_is_bounded(case: Built, tmp_path: Path) -> None:
+    """A table of 64 million values is converted without ever being there as a whole."""
+    rows, cols = 1 << 18, 256
+
+    def make(wanted: Wanted) -> np.ndarray:
+        count = len(range(*wanted.indices(rows))) if isinstance(wanted, slice) else len(wanted)
+        return np.zeros((count, 4 * cols), np.uint8)
+
+    table = StoredTensor("table", storage_format("f32"), (rows, cols), make)
+    size = rows * 2 * cols
+    manifest = replace(
+        case.manifest,
+        streams=(),
+        vectors=(),
+        rows=(RowsPart("table", "bf16", rows, cols, 2 * cols, 0),),
+        rows_start=0,
+        packed_bytes=size,
+    )
+    released: list[None] = []
+    tracemalloc.start()
+    pack(manifest, lambda _: table, tmp_path / "packed", None, lambda: released.append(None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "packed").stat().st_size == size
+    assert len(released) > 30
+    # Each thread has a million values in float32 and bf16, and the steps between them.
+    assert peak < 32e6 * len(os.sched_getaffinity(0))
 
 
 def refused(case: Built, weights: Weights, directory: Path, kind: type[Exception]) -> str:
