@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from headrace.checkpoint.binding import Binding, bind
 from headrace.checkpoint.quantised import open_directory
+from headrace.checkpoint.row_view import RowView
 from headrace.errors import HeadraceError, MalformedFileError, UnsupportedFormatError
 from tests.checkpoint.schemes import (
     SCHEMES,
@@ -70,6 +72,17 @@ def test_columns_need_not_fill_the_last_block(tmp_path: Path) -> None:
         write(tmp_path / scheme.name, scheme.config, tensors)
         stored = open_directory(tmp_path / scheme.name).tensor(f"{NAME}.weight")
         np.testing.assert_array_equal(stored.dequantise(), values)
+
+
+def test_some_rows_of_a_matrix_are_bound(tmp_path: Path) -> None:
+    """A fused projection is taken apart by its rows."""
+    tensors, values = drawn(gptq(group=32))
+    write(tmp_path, gptq(group=32).config, tensors)
+    views = (RowView(8, ((32, 1),)), RowView(0, ((2, 1), (16, 2))))
+    bound = bind(open_directory(tmp_path), Binding(f"{NAME}.weight", views))
+    rows = [8 + 2 * pair + half for half in range(2) for pair in range(16)]
+    assert (bound.format.name, bound.shape) == ("q4_0", (32, COLS))
+    np.testing.assert_array_equal(bound.dequantise(), values[rows])
 
 
 def test_float_modules_beside_quantised_ones_stay_as_they_are(tmp_path: Path) -> None:
