@@ -34,7 +34,7 @@ def directory_bindings(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[s
         MalformedFileError: a tensor is missing or of another shape.
     """
     shapes = parameter_shapes(model)
-    stored = _stored_names(model, checkpoint)
+    stored = stored_names(model, checkpoint)
     bindings = {name: Binding(stored.get(name, name)) for name in shapes}
     check_shapes(checkpoint, shapes, bindings)
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(shapes)
@@ -43,7 +43,7 @@ def directory_bindings(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[s
     return bindings
 
 
-def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
+def stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
     """Names in the model → names in the checkpoint, as transformers renames them when it loads.
 
     Models' parts were called otherwise in earlier versions, and files saved from the model without

@@ -8,26 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.checkpoint.binding import Binding
 from headrace.checkpoint.source import Source
 from headrace.checkpoint.tensors import Checkpoint
-from headrace.errors import UnsupportedModelError
+from headrace.errors import HeadraceError, UnsupportedModelError
 from headrace.frontend.bindings import directory_bindings
 from headrace.frontend.directory_config import (
     configured_context,
     directory_config,
     directory_stop_tokens,
 )
+from headrace.frontend.emitter import WeightTypes
 from headrace.frontend.export import export_step
 from headrace.frontend.gguf_bindings import gguf_bindings
 from headrace.frontend.gguf_config import gguf_config, gguf_stop_tokens
 from headrace.frontend.gguf_rotary import scale_rotary
 from headrace.frontend.hooks import captured_attention
 from headrace.frontend.instantiate import buffer_values, instantiate
-from headrace.frontend.lower_step import lower_step
+from headrace.frontend.known_values import known_values, numbers
+from headrace.frontend.lower_step import Lowered, lower_step
 from headrace.ir.types import WeightType
 
 
@@ -76,22 +78,30 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
     config = gguf_config(checkpoint) if is_gguf else directory_config(source.path)
     model = instantiate(config)
     values = buffer_values(model)
+    context = configured_context(config)
+    try:
+        bindings = (
+            gguf_bindings(model, config, checkpoint)
+            if is_gguf
+            else directory_bindings(model, checkpoint)
+        )
+    except HeadraceError:
+        # A model that cannot be lowered is told of what it does, not of how its tensors are called.
+        _lower(model, context, values, _as_float32)
+        raise
     if is_gguf:
-        bindings = gguf_bindings(model, config, checkpoint)
         scale_rotary(checkpoint, values)
         stop_tokens = gguf_stop_tokens(checkpoint)
     else:
-        bindings = directory_bindings(model, checkpoint)
         stop_tokens = directory_stop_tokens(source.path, config)
+    values |= known_values(model, checkpoint, bindings)
 
     def weight_type(view: Binding, shape: tuple[int, ...]) -> WeightType:
         binding = view.within(bindings)
         stored = checkpoint.tensor(binding.tensor).format.name
         return WeightType.of(shape, "f32" if binding.add else stored)
 
-    context = configured_context(config)
-    exported = export_step(model, context, values, {"use_cache": False})
-    lowered = lower_step(exported, weight_type)
+    lowered = _lower(model, context, values, weight_type)
     return Captured(
         lowered.module,
         {name: view.within(bindings) for name, view in lowered.weights.items()},
@@ -100,6 +110,19 @@ def capture_checkpoint(source: Source, checkpoint: Checkpoint) -> Captured:
         context,
         stop_tokens,
     )
+
+
+def _lower(
+    model: PreTrainedModel,
+    context: int,
+    values: Mapping[str, torch.Tensor],
+    weight_types: WeightTypes,
+) -> Lowered:
+    return lower_step(export_step(model, context, values, {"use_cache": False}), weight_types)
+
+
+def _as_float32(_: object, shape: tuple[int, ...]) -> WeightType:
+    return WeightType.of(shape, "f32")
 
 
 def capture_module(module: torch.nn.Module, context: int | None = None) -> CapturedModule:
@@ -117,8 +140,8 @@ def capture_module(module: torch.nn.Module, context: int | None = None) -> Captu
     _require_float32(module)
     positions = _configured_context(module) if context is None else context
     with captured_attention(module) as keywords:
-        exported = export_step(module, positions, {}, keywords)
-    lowered = lower_step(exported, lambda _, shape: WeightType.of(shape, "f32"))
+        exported = export_step(module, positions, numbers(module), keywords)
+    lowered = lower_step(exported, _as_float32)
     parameters = {
         name: parameter.detach().cpu().numpy() for name, parameter in module.named_parameters()
     }

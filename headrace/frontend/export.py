@@ -80,7 +80,8 @@ def export_step(
     """Export `module(input_ids[, position_ids], **keywords)` for one sequence of any length.
 
     Args:
-        values: buffers' values by their names in the module, for those on the meta device.
+        values: of buffers on the meta device, and of parameters that are to be constants, by
+            their names in the module.
 
     Raises:
         UnsupportedModelError: torch.export cannot follow the module's code.
@@ -110,7 +111,7 @@ def export_step(
         raise
     except Exception as error:  # torch.export raises whatever the module's code raises under it
         raise export_failure(error, module, running) from error
-    return _exported(program, module, context, unknown, long)
+    return _exported(program, module, context, values, unknown, long)
 
 
 def _longest(context: int) -> int:
@@ -132,6 +133,7 @@ def _exported(
     program: torch.export.ExportedProgram,
     module: torch.nn.Module,
     context: int,
+    values: Mapping[str, torch.Tensor],
     unknown: set[str],
     long: LongTables | None,
 ) -> Exported:
@@ -151,7 +153,9 @@ def _exported(
     inputs: list[Node] = []
     for node, spec in zip(placeholders, signature.input_specs, strict=True):
         name = (spec.target or "").removeprefix("module.")
-        if spec.kind is InputKind.PARAMETER:
+        if spec.kind is InputKind.PARAMETER and name in values:
+            constants[node] = values[name]
+        elif spec.kind is InputKind.PARAMETER:
             parameters[node] = first_names[name]
         elif spec.kind is InputKind.USER_INPUT:
             inputs.append(node)

@@ -12,8 +12,8 @@ def leave_meta_device(module: torch.nn.Module, values: Mapping[str, torch.Tensor
     """Move what lies on the meta device to the CPU: all entries of a parameter are one number.
 
     On the meta device export would lose the values of constants that the forward pass makes.
-    Buffers get their `values`, by their names in the module; the names of those that have none are
-    returned.
+    Parameters and buffers get their `values`, by their names in the module; the names of buffers
+    that have none are returned.
     """
     moved: dict[torch.Tensor, torch.Tensor] = {}
     unknown: set[str] = set()
@@ -21,8 +21,9 @@ def leave_meta_device(module: torch.nn.Module, values: Mapping[str, torch.Tensor
         prefix = f"{path}." if path else ""
         parameters: dict[str, Any] = part._parameters  # pyright: ignore[reportPrivateUsage]
         for name, parameter in _on_meta(parameters).items():
+            value = values.get(prefix + name, _hollow(parameter))
             parameters[name] = moved.setdefault(
-                parameter, torch.nn.Parameter(_hollow(parameter), requires_grad=False)
+                parameter, torch.nn.Parameter(value, requires_grad=False)
             )
         buffers: dict[str, Any] = part._buffers  # pyright: ignore[reportPrivateUsage]
         for name, buffer in _on_meta(buffers).items():

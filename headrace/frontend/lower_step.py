@@ -37,7 +37,7 @@ def lower_step(exported: Exported, weight_types: WeightTypes) -> Lowered:
         UnsupportedOperatorError: some operators cannot be lowered; it lists all of them.
     """
     trace = Trace(exported)
-    problems = Problems()
+    problems = Problems(exported.parameters)
     rules = _choose(trace, problems)
     emitter = Emitter(trace, weight_types)
     values = _emit(emitter, rules, problems)

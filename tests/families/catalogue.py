@@ -225,6 +225,13 @@ FAMILIES: tuple[Family, ...] = (
         {"use_qkv_bias": True, "use_parallel_residual": True, "partial_rotary_factor": 0.25},
     ),
     Family(
+        "stablelm12b",
+        "StableLM 2 12B",
+        "stablelm",
+        "a layer norm for each head",
+        {"qk_layernorm": True, "partial_rotary_factor": 0.25},
+    ),
+    Family(
         "starcoder2",
         "StarCoder2",
         "starcoder2",

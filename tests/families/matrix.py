@@ -121,9 +121,10 @@ def _not_the_configuration(_: str, names: list[str]) -> list[str]:
     return [name for name in names if not name.endswith(".json")]
 
 
-def _assign(tensor: NDArray[np.float32], binding: Binding, values: Logits) -> None:
+def _assign(tensor: Logits, binding: Binding, values: Logits) -> None:
     """Put values in the places of a stored tensor that a binding takes them from."""
-    places = binding.of(np.arange(tensor.size, dtype=np.float64).reshape(tensor.shape))  # type: ignore[arg-type]
+    numbers = np.arange(tensor.size, dtype=np.float64).reshape(tensor.shape)
+    places = binding.of({binding.tensor: numbers})  # type: ignore[dict-item]
     tensor.reshape(-1)[places.astype(np.int64)] = values
 
 
