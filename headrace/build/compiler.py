@@ -12,13 +12,12 @@ from xdsl.dialects.builtin import ModuleOp
 from headrace import cache
 from headrace.build.artifact import ABOUT, CODE, MANIFEST, TOKENIZER, About, Level
 from headrace.build.key import packed_key
-from headrace.build.options import Options
+from headrace.build.order import Order
 from headrace.checkpoint.binding import Binding
 from headrace.checkpoint.progress import Progress, step
 from headrace.checkpoint.source import Source, open_checkpoint
 from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
-from headrace.codegen.target import Target
 from headrace.errors import TokenizerError
 from headrace.ir.dialect import print_program
 from headrace.passes.pipeline import map_program
@@ -26,18 +25,6 @@ from headrace.text import Tokenizer
 
 #: The pass after which a program is at a level of its own.
 LEVEL_AFTER: Mapping[str, Level] = {"loop-layers": "looped"}
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be compiled, and the addresses it is kept under; fields as in `About`."""
-
-    source: str
-    path: str | None
-    content: str
-    toolchain: str
-    options: Options
-    target: Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,19 @@ def pack_once(artifact: Artifact, weights: Callable[[], WeightsOf], report: Prog
 
 
 def _compile(source: Source, content: str, options: Options, entry: Path, report: Progress) -> None:
-    from headrace.build.compiler import Order, compile_checkpoint
+    from headrace.build import apart
     from headrace.build.entries import remove_superseded
+    from headrace.build.order import Order
 
     path = str(source.path.resolve())
     name = source.name if source.path.is_relative_to(cache.models()) else path
     order = Order(name, path, content, toolchain(), options, Target.host())
-    compile_checkpoint(source, order, entry, report)
+    if apart.pays():
+        apart.compile_apart(source, order, entry, report)
+    else:
+        from headrace.build.compiler import compile_checkpoint
+
+        compile_checkpoint(source, order, entry, report)
     remove_superseded(Artifact(entry))
 
 

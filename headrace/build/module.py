@@ -14,6 +14,7 @@ from headrace.build.artifact import Artifact
 from headrace.build.driver import WeightsOf, make_once, pack_once
 from headrace.build.key import program_key, toolchain
 from headrace.build.options import Options
+from headrace.build.order import Order
 from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.progress import NoProgress, Progress, step
 from headrace.checkpoint.tensors import StoredTensor, stored_tensor
@@ -47,7 +48,6 @@ def build_module(
     """
     from headrace.build.compiler import (
         Facts,
-        Order,
         compile_module,
         stop_tokens,
         write_artifact,
