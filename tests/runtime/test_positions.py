@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
@@ -28,9 +30,20 @@ class Long(Structured):
         return [long]
 
 
+@cache
+def long() -> Native:
+    return Native(Long(SHAPE).module(), 1)
+
+
+@cache
+def learned() -> Native:
+    """A table of 32 positions in a model that was made for more."""
+    return Native(with_context(Learned(SHAPE).module(), 1000), 2)
+
+
 @pytest.mark.parametrize("context", [SHORT, SHORT + 1, CONTEXT])
 def test_the_context_chooses_frequencies(context: int) -> None:
-    native = Native(Long(SHAPE).module(), 1)
+    native = long()
     expected = native.reference(SHORT, context)
     # Sums of some hundred float32 terms in another order.
     assert np.allclose(native.logits([SHORT - 1, 1], context), expected, atol=1e-4)
@@ -48,7 +61,7 @@ def with_context(module: ModuleOp, context: int) -> ModuleOp:
 
 
 def test_a_learned_table_bounds_the_context() -> None:
-    native = Native(with_context(Learned(SHAPE).module(), 1000), 2)
+    native = learned()
     assert native.manifest.context == 32
     with native.open() as program:
         assert program.context == 32
@@ -59,7 +72,7 @@ def test_a_learned_table_bounds_the_context() -> None:
 
 
 def test_tables_lie_one_after_the_other() -> None:
-    tokens, positions = Native(Learned(SHAPE).module(), 2).manifest.rows
+    tokens, positions = learned().manifest.rows
     assert (tokens.name, tokens.at, tokens.rows) == ("wte.weight", 0, 100)
     assert (positions.name, positions.rows) == ("wpe.weight", 32)
     assert positions.at >= tokens.bytes

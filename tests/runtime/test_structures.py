@@ -8,11 +8,11 @@ from xdsl.ir import SSAValue
 from tests.passes.decoder import Decoder
 from tests.passes.structures import (
     STRUCTURES,
-    EachFeature,
-    Learned,
     Parallel,
     Structured,
+    Unrotated,
     Whole,
+    WholeQueries,
 )
 from tests.runtime.native import check_native
 
@@ -26,12 +26,20 @@ def shape_of(builder: type[Structured], layers: int, format: str = "f32") -> Dec
     return Decoder(layers=layers, kv_heads=kv_heads, windows=windows, format=format)
 
 
+#: Those whose parts others have too are compiled in slow tests only.
+KNOWN = (Structured, WholeQueries, Unrotated)
+
+
+@pytest.mark.parametrize("builder", [each for each in STRUCTURES if each not in KNOWN])
+def test_structures(builder: type[Structured]) -> None:
+    check_native(builder(shape_of(builder, 2)).module(), 2, CHUNKS)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("builder", STRUCTURES)
-@pytest.mark.parametrize(
-    "workers", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
-)
-def test_structures(builder: type[Structured], workers: int) -> None:
-    check_native(builder(shape_of(builder, 2)).module(), workers, CHUNKS)
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_structures_on_some_workers(builder: type[Structured], workers: int) -> None:
+    check_native(builder(shape_of(builder, 3)).module(), workers, CHUNKS)
 
 
 class Turning(Whole):
@@ -52,7 +60,13 @@ def test_a_loop_takes_what_another_left(builder: type[Structured]) -> None:
     check_native(builder(shape_of(builder, 4)).module(), 2, CHUNKS)
 
 
-@pytest.mark.parametrize("builder", [Learned, Parallel, Whole, EachFeature])
-@pytest.mark.parametrize("format", ["q4_1", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("builder", [Parallel, Whole])
+def test_structures_of_a_quantised_format(builder: type[Structured]) -> None:
+    check_native(builder(shape_of(builder, 2, "q4_1")).module(), 2, CHUNKS[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("builder", STRUCTURES)
+@pytest.mark.parametrize("format", ["q4_1", "bf16"])
 def test_structures_of_stored_formats(builder: type[Structured], format: str) -> None:
     check_native(builder(shape_of(builder, 2, format)).module(), 2, CHUNKS[:1])
