@@ -3,11 +3,13 @@
 A model that makes queries, keys and values in one product slices the result. The program has a
 product for each slice instead, over the rows of the weight that end up there. So the result of a
 product is not emitted where the model makes it, but where something other than a view uses it;
-until then views and slices move the numbers of its rows about.
+until then views and slices move the numbers of its rows about. What is computed of each element
+alone (clipped queries) waits likewise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -66,10 +68,30 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
+class Mapped:
+    """What `apply` makes of each element of a product."""
+
+    inner: Source | Mapped
+    apply: Callable[[SSAValue], SSAValue]
+    emitted: dict[bytes, SSAValue] = field(default_factory=dict[bytes, SSAValue])
+
+    @property
+    def source(self) -> Source:
+        return self.inner if isinstance(self.inner, Source) else self.inner.source
+
+    def part(self, rows: Indices) -> SSAValue:
+        """`[T, rows]`, emitted once."""
+        key = rows.tobytes()
+        if key not in self.emitted:
+            self.emitted[key] = self.apply(self.inner.part(rows))
+        return self.emitted[key]
+
+
+@dataclass(frozen=True, eq=False)
 class Product:
     """A product's result as `[T, *rows.shape]`: which row of the weight makes each feature."""
 
-    source: Source
+    parts: Source | Mapped
     rows: Indices
 
     @staticmethod
@@ -82,20 +104,26 @@ class Product:
         return self.rows.shape
 
     def viewed(self, rows: Indices) -> Product:
-        return Product(self.source, rows)
+        return Product(self.parts, rows)
+
+    def mapped(self, apply: Callable[[SSAValue], SSAValue]) -> Product:
+        """This product and then `apply` on each element."""
+        return Product(Mapped(self.parts, apply), self.rows)
 
     def with_bias(self, bias: str) -> Product | None:
         """This product and then a bias on all of its rows; None if it has one, or lost rows."""
-        whole = np.array_equal(self.rows.reshape(-1), np.arange(self.source.rows))
-        if self.source.bias is not None or not whole:
+        source = self.parts
+        if not isinstance(source, Source) or source.bias is not None:
             return None
-        return Product(replace(self.source, bias=bias, emitted={}), self.rows)
+        if not np.array_equal(self.rows.reshape(-1), np.arange(source.rows)):
+            return None
+        return Product(replace(source, bias=bias, emitted={}), self.rows)
 
     @cached_property
     def ssa(self) -> SSAValue:
-        source = self.source
+        source = self.parts if isinstance(self.parts, Source) else self.parts.source
         with source.emitter.at(source.place, source.hint):
-            flat = source.part(self.rows.reshape(-1))
+            flat = self.parts.part(self.rows.reshape(-1))
             if self.rows.ndim == 1:
                 return flat
             reshaped = ReshapeOp(flat, self.features)

@@ -239,10 +239,22 @@ def test_other_numbers_than_positions() -> None:
     assert "something else than token ids or positions" in refused(Doubled())
 
 
+def test_parts_of_clipped_products() -> None:
+    class Clipped(Layer):
+        def forward(self, x: Tensor) -> Tensor:
+            gate, up = (2 * self.gate_up(x).clamp(-1, 1)).chunk(2, dim=-1)
+            return x + self.down(gate * torch.sigmoid(up))
+
+    module = Decoder()
+    module.layers[0] = Clipped(by_kind)
+    products = [op for op in check(module).module.walk() if isinstance(op, LinearOp)]
+    assert len(products) == 2 + 1 + 1
+
+
 def test_parts_of_what_is_no_product() -> None:
     class Late(Layer):
         def forward(self, x: Tensor) -> Tensor:
-            return F.silu(self.gate_up(x))[..., :WIDTH]
+            return (self.gate_up(x) * self.gate_up(2 * x))[..., :WIDTH]
 
     module = Decoder()
     module.layers[0] = Late(by_kind)

@@ -6,11 +6,12 @@ from typing import Any
 
 from torch.fx import Node
 from xdsl.dialects.builtin import f32
-from xdsl.ir import Block, Region
+from xdsl.ir import Block, Region, SSAValue
 
 from headrace.frontend.emitter import Emitter
 from headrace.frontend.lower.formulas import FORMULAS
 from headrace.frontend.match import number
+from headrace.frontend.product import Product
 from headrace.frontend.rules import CannotLowerError, Rule, operator
 from headrace.frontend.scalars import Scalars
 from headrace.frontend.trace import Trace, arguments
@@ -39,10 +40,22 @@ def elementwise(trace: Trace, node: Node) -> Rule:
             for each in elements
         ]
         block.add_op(YieldOp([formula(scalars, *operands, **given)]))
-        result = emitter.emit(MapOp([value.ssa for value in values], Region(block)))
-        return Value(result, axes)
+        return Value(_mapped(emitter, values, Region(block)), axes)
 
     return Rule(inputs, emit)
+
+
+def _mapped(emitter: Emitter, values: tuple[Value, ...], region: Region) -> SSAValue | Product:
+    """The map; of a product alone one to come, so that parts can still be taken."""
+    first, *others = values
+    if others or not isinstance(first.source, Product):
+        return emitter.emit(MapOp([value.ssa for value in values], region))
+    hint = emitter.hint
+
+    def apply(part: SSAValue) -> SSAValue:
+        return emitter.emit(MapOp([part], region.clone()), hint)
+
+    return first.source.mapped(apply)
 
 
 def _operand(trace: Trace, operand: Any) -> Node | float:
@@ -63,7 +76,8 @@ def _common_axes(values: tuple[Value, ...]) -> tuple[Axis, ...]:
     """The axes of the result, if all operands lie alike in memory."""
     rank = max(len(value.axes) for value in values)
     aligned = {(ONE,) * (rank - len(value.axes)) + value.axes for value in values}
-    if len(aligned) != 1 or len({value.ssa.type for value in values}) != 1:
+    is_alone = len(values) == 1
+    if len(aligned) != 1 or not (is_alone or len({value.ssa.type for value in values}) == 1):
         raise CannotLowerError("arithmetic on tensors of different layouts")
     (axes,) = aligned
     if any(axis.repeat != 1 for axis in axes):
