@@ -61,7 +61,7 @@ _LLAMA3 = _rope(
 _LONG = _rope(
     "longrope",
     partial_rotary_factor=0.75,
-    original_max_position_embeddings=32,
+    original_max_position_embeddings=WINDOW,  # so that the tests' texts are long ones
     short_factor=[1.0, 1.125, 1.25, 1.375, 1.5, 1.625],
     long_factor=[2.0, 2.5, 3.0, 3.5, 4.0, 4.5],
 )
@@ -113,7 +113,7 @@ CASES: tuple[Case, ...] = (
         partial_rotary_factor=0.5,
     ),
     _case("phi3", "phi3", hf.Phi3Config, sliding_window=WINDOW),
-    _case("phi4", "phi3", hf.Phi3Config, original_max_position_embeddings=32, **_LONG),
+    _case("phi4", "phi3", hf.Phi3Config, original_max_position_embeddings=WINDOW, **_LONG),
     _case("smollm3", "smollm3", hf.SmolLM3Config, num_hidden_layers=5),
     _case("olmo", "olmo", hf.OlmoConfig, clip_qkv=0.5),
     _case("olmo2", "olmo2", hf.Olmo2Config),
@@ -200,7 +200,6 @@ CASES: tuple[Case, ...] = (
             n_heads=4,
             n_layers=2,
             max_seq_len=CONTEXT,
-            attn_config={"clip_qkv": 0.5},
         ),
     ),
 )

@@ -23,13 +23,17 @@ Tensors = Iterator[tuple[str, Array]]
 
 
 def convert(model: PreTrainedModel, path: Path, architecture: str) -> Path:
-    """Write the model to `path`, with no tokenizer (llama.cpp calls that "no_vocab")."""
+    """Write the model to `path`, with letters for tokens."""
     by_name = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}
     writer = gguf.GGUFWriter(path, architecture)
     config = copy.deepcopy(model.config)
     KEYS.get(architecture, common_keys)(writer, config)
-    writer.add_tokenizer_model("no_vocab")
-    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(
+        ["a", "b", "ab", *(chr(0x100 + index) for index in range(3, config.vocab_size))]
+    )
+    writer.add_token_merges(["a b"])
     writer.add_eos_token_id(7)
     writer.add_eot_token_id(9)
     layers = config.num_hidden_layers
