@@ -11,7 +11,6 @@ from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.gguf_parts import part_paths
 from headrace.checkpoint.places import Source, place_of
 from headrace.checkpoint.progress import NoProgress, Progress
-from headrace.checkpoint.quantised import open_directory
 from headrace.checkpoint.safetensors import weight_files
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import SourceError
@@ -107,6 +106,8 @@ def open_checkpoint(source: Source) -> Checkpoint:
     """
     if source.kind == "gguf":
         return open_gguf(source.path)
+    from headrace.checkpoint.quantised import open_directory
+
     return open_directory(source.path)
 
 
