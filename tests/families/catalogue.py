@@ -60,7 +60,12 @@ class Family:
         )
 
 
-_NO_GROUPS = {"num_key_value_heads": None}
+def without(*sizes: str) -> dict[str, Any]:
+    """Changes that leave sizes out."""
+    return dict.fromkeys(sizes)
+
+
+_NO_GROUPS = without("num_key_value_heads")
 _SLIDING = ["sliding_attention", "full_attention"]
 
 
@@ -249,12 +254,14 @@ FAMILIES: tuple[Family, ...] = (
             "n_head": 4,
             "n_positions": CONTEXT,
             "n_inner": 96,
-            "hidden_size": None,
-            "intermediate_size": None,
-            "num_hidden_layers": None,
-            "num_attention_heads": None,
-            "max_position_embeddings": None,
-            **_NO_GROUPS,
+            **without(
+                "hidden_size",
+                "intermediate_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "max_position_embeddings",
+                "num_key_value_heads",
+            ),
         },
     ),
     Family(
@@ -355,12 +362,14 @@ FAMILIES: tuple[Family, ...] = (
             "n_layers": LAYERS,
             "expansion_ratio": 2,
             "max_seq_len": CONTEXT,
-            "hidden_size": None,
-            "intermediate_size": None,
-            "num_hidden_layers": None,
-            "num_attention_heads": None,
-            "max_position_embeddings": None,
-            **_NO_GROUPS,
+            **without(
+                "hidden_size",
+                "intermediate_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "max_position_embeddings",
+                "num_key_value_heads",
+            ),
         },
     ),
 )

@@ -1,33 +1,64 @@
-"""The README's table of families, from the definition of the matrix.
+"""The tables of families in README.md and docs/families.md, from the definitions of the tests.
 
-`python -m tests.families.table` writes it; a test checks that it is written.
+`python -m tests.families.table` writes them; a test checks that they are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.families.catalogue import FAMILIES
+from tests.families.others import REFUSED, WORKING
 
-README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- families: python -m tests.families.table -->", "<!-- end of families -->"
-
-
-def table() -> str:
-    rows = [f"| {each.title} | `{each.kind}` | {each.shows} |" for each in FAMILIES]
-    return "\n".join(["| family | in transformers | tested with |", "|---|---|---|", *rows])
+ROOT = Path(__file__).parents[2]
+END = "<!-- end of table -->"
 
 
-def with_table(text: str) -> str:
-    """A text with the table between its marks.
+def tables() -> Mapping[str, str]:
+    """The tables by the names in their marks."""
+    return {
+        "families": _table(
+            ("family", "in transformers", "tested with"),
+            ((each.title, f"`{each.kind}`", each.shows) for each in FAMILIES),
+        ),
+        "working": _table(
+            ("in transformers", "tested with"), ((f"`{each.kind}`", each.shows) for each in WORKING)
+        ),
+        "refused": _table(
+            ("in transformers", "what cannot be lowered"),
+            ((f"`{each.family.kind}`", each.why) for each in REFUSED),
+        ),
+    }
+
+
+def documents() -> Mapping[Path, tuple[str, ...]]:
+    """Files, and the tables that are in them."""
+    return {
+        ROOT / "README.md": ("families",),
+        ROOT / "docs" / "families.md": ("working", "refused"),
+    }
+
+
+def with_tables(text: str, names: Iterable[str]) -> str:
+    """A text with tables between their marks.
 
     Raises:
-        ValueError: it has no marks.
+        ValueError: it lacks a mark.
     """
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    return f"{before}{START}\n\n{table()}\n\n{END}{after}"
+    for name in names:
+        start = f"<!-- table of {name}: python -m tests.families.table -->"
+        before, rest = text.split(start)
+        _, after = rest.split(END, 1)
+        text = f"{before}{start}\n\n{tables()[name]}\n\n{END}{after}"
+    return text
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text("utf-8")), "utf-8")
+    for path, names in documents().items():
+        path.write_text(with_tables(path.read_text("utf-8"), names), "utf-8")
