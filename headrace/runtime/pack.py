@@ -70,8 +70,12 @@ def pack(
                 release()
             return made.nbytes
 
-        for count in pool.map(write, pieces):
-            shown.advance(count)
+        try:
+            for count in pool.map(write, pieces):
+                shown.advance(count)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write_at(descriptor: int, data: Bytes, at: int) -> None:

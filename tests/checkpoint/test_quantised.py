@@ -155,6 +155,7 @@ UNREAD = (
     (gptq().config | {"bits": 3}, "GPTQ with 3 bits"),
     (gptq().config | {"bits": 2}, "GPTQ with 2 bits"),
     (gptq().config | {"checkpoint_format": "marlin"}, "marlin"),
+    (gptq().config | {"is_marlin_format": True}, "marlin"),
     (gptq().config | {"group_size": 48}, "groups of 48"),
     (awq().config | {"version": "gemv"}, "gemv"),
     (fp8().config | {"fmt": "e5m2"}, "e5m2"),

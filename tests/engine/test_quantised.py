@@ -28,6 +28,8 @@ from tests.checkpoint.schemes import (
 )
 
 MORE = (
+    gptq(group=64, scattered=True),
+    awq(),
     gptq(bits=8, group=32),
     float_quantized("channel"),
     int_quantized(symmetric=True),
@@ -35,8 +37,6 @@ MORE = (
 )
 SCHEMES = (
     gptq(group=64, symmetric=False),
-    gptq(group=64, scattered=True),
-    awq(),
     fp8(),
     pack_quantized(8, None, symmetric=False),
     mxfp4(),

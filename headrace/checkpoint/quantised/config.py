@@ -111,6 +111,8 @@ def _check_gptq(scheme: Scheme) -> None:
     if bits not in (4, 8):
         raise scheme.unsupported(f"GPTQ with {bits} bits")
     layout = scheme.settings.get("checkpoint_format", "gptq")
+    if scheme.settings.get("is_marlin_format"):
+        layout = "marlin"
     if layout not in ("gptq", "gptq_v2"):
         raise scheme.unsupported(f"GPTQ in the layout '{layout}'")
     _check_group(scheme, scheme.integer("group_size"))
