@@ -67,9 +67,16 @@ WORKING: tuple[Family, ...] = (
     _family(
         "bloom",
         "ALiBi and attention written out with `baddbmm`, a norm behind the embedding",
-        **{**_GPT2, "n_embd": None, "n_positions": None, "n_inner": None},
-        hidden_size=64,
-        seq_length=CONTEXT,
+        **{
+            **_ALONE,
+            "intermediate_size": None,
+            "num_hidden_layers": None,
+            "num_attention_heads": None,
+            "max_position_embeddings": None,
+            "n_layer": LAYERS,
+            "n_head": 4,
+            "seq_length": CONTEXT,
+        },
     ),
     _family(
         "codegen",
