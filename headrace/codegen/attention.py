@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
-from headrace.codegen.attend import MOST_ROWS, AttentionShape, attend
+from headrace.codegen.attend import attend
+from headrace.codegen.attention_shape import MOST_ROWS, AttentionShape
 from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp
 from headrace.codegen.tile import (

@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import OpResult, SSAValue
 
 from headrace.codegen.abi import MAX_OUTPUTS
-from headrace.codegen.attend import AttentionShape
+from headrace.codegen.attention_shape import AttentionShape
 from headrace.codegen.buffers import (
     Buffers,
     Slot,

@@ -13,8 +13,8 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from headrace.codegen.abi import KV_BLOCK
-from headrace.codegen.attend import AttentionShape
 from headrace.codegen.attention import attention_share, merge_partials
+from headrace.codegen.attention_shape import AttentionShape
 from headrace.codegen.cache import CacheLayout
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import I64, PTR, function
