@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+from transformers import AutoConfig, Gemma2Config
 
 from headrace.errors import UnsupportedOperatorError
 from headrace.frontend.capture import capture_module
 from headrace.frontend.lower.scores import Scores, fit_scores
 from headrace.ir.attention_ops import AttentionOp
+from headrace.ir.interpreter import Interpreter
+from tests.frontend.models import (
+    assert_close,
+    interpreted_logits,
+    random_ids,
+    random_model,
+    reference_logits,
+)
 from tests.frontend.test_own_modules import CONTEXT, HEAD, HEADS, Decoder, check
 
 WINDOW = 5
@@ -194,3 +204,29 @@ def test_parameters_are_found_again(
     if window != 1:
         expected = slopes if any(slopes) else []
         assert found.slopes == pytest.approx(expected, rel=1e-3, abs=1e-30)
+
+
+def test_sinks_caps_and_windows_of_transformers() -> None:
+    """Attention sinks, a window in one of two layers; and a soft cap."""
+    sizes: dict[str, Any] = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": CONTEXT,
+        "sliding_window": WINDOW,
+    }
+    swa = random_model(AutoConfig.for_model("granite_swa", **sizes))
+    capped = random_model(Gemma2Config(**sizes, attn_logit_softcapping=2.0))
+    ids = random_ids(3 * WINDOW, 64)
+    for model, softcap in ((swa, 0.0), (capped, 2.0)):
+        captured = capture_module(model)
+        layers = [op for op in captured.module.walk() if isinstance(op, AttentionOp)]
+        assert {op.softcap.only for op in layers} == {softcap}
+        assert sorted({op.windows.data[0] for op in layers}) == [0, WINDOW]
+        assert all((op.sinks is not None) == (model is swa) for op in layers)
+        interpreter = Interpreter(captured.module, lambda name, of=captured: of.weights[name])
+        assert_close(interpreted_logits(interpreter, ids, 4), reference_logits(model, ids))

@@ -46,7 +46,7 @@ def test_what_lies_behind_a_refusal_is_found_too() -> None:
     """Some are seen in the graph alone, some only where values meet; in the order of a step."""
 
     def interleaved(x: Tensor) -> Tensor:
-        return F.silu(x).view(1, -1, 2, WIDTH).transpose(2, 3).flatten(2)
+        return (x * F.silu(x)).view(1, -1, 2, WIDTH).transpose(2, 3).flatten(2)
 
     module = Decoder(activation=interleaved)
     module.norm = nn.Sequential(module.norm, Softmax())
