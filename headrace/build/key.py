@@ -19,10 +19,21 @@ if TYPE_CHECKING:
     from headrace.codegen.target import Target
 
 #: Packages of headrace whose sources decide what an artifact holds.
-SOURCES = ("build", "checkpoint", "codegen", "frontend", "ir", "passes", "runtime", "text")
+SOURCES = (
+    "build",
+    "checkpoint",
+    "codegen",
+    "formats",
+    "frontend",
+    "ir",
+    "passes",
+    "runtime",
+    "text",
+)
 #: What decides the bytes of packed weights, beside the parts of a manifest that follow.
 PACKING_SOURCES = (
     "checkpoint",
+    "formats",
     "codegen/layout.py",
     "codegen/tile_format.py",
     "runtime/pack.py",

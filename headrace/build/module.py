@@ -15,10 +15,10 @@ from headrace.build.driver import WeightsOf, make_once, pack_once
 from headrace.build.key import program_key, toolchain
 from headrace.build.options import Options
 from headrace.build.order import Order
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.progress import NoProgress, Progress, step
 from headrace.checkpoint.tensors import StoredTensor, stored_tensor
 from headrace.codegen.target import Target
+from headrace.formats.storage import FORMATS
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from headrace.checkpoint.formats import FORMATS, StorageFormat
 from headrace.checkpoint.progress import NoProgress, Progress, step
 from headrace.checkpoint.source import Source, open_checkpoint, resolve
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import RequestError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS, StorageFormat
 
 Written = Literal["q4", "q8", "bf16", "f32"]
 FORMAT_OF = {"q4": "q4_0", "q8": "q8_0", "bf16": "bf16", "f32": "f32"}

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.row_view import Indices, JoinedViews, RowView, as_slice
 from headrace.checkpoint.tensors import Checkpoint, StoredTensor
 from headrace.errors import MalformedFileError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS
 
 Views: TypeAlias = tuple[RowView | JoinedViews, ...]
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from headrace.checkpoint.conversion import converted
-from headrace.checkpoint.formats import StorageFormat
 from headrace.checkpoint.quantised.config import KEY
 from headrace.checkpoint.safetensors import FORMAT_OF_DTYPE
 from headrace.checkpoint.safetensors_writing import SHARD_BYTES, Part, Unit, write_safetensors
 from headrace.checkpoint.tensors import Bytes, Checkpoint, StoredTensor
+from headrace.formats.storage import StorageFormat
 
 GROUP = 32
 #: Formats that compressed-tensors stores, and their bits.

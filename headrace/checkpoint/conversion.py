@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from headrace.checkpoint.formats import StorageFormat
-from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.tensors import Bytes, StoredTensor
+from headrace.formats.quantise import convert
+from headrace.formats.storage import StorageFormat
 
 #: Values converted at a time by each thread.
 _CHUNK_VALUES = 1 << 20

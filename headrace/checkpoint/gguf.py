@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.ggml_types import GGML_TYPES
 from headrace.checkpoint.gguf_header import TensorInfo
 from headrace.checkpoint.gguf_parts import Part, open_parts
 from headrace.checkpoint.mapping import release_pages
 from headrace.checkpoint.tensors import StoredTensor, TensorFacts, stored_tensor
 from headrace.errors import MalformedFileError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS
 
 
 class GGUFCheckpoint:

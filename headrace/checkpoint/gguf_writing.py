@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.checkpoint.conversion import converted
-from headrace.checkpoint.formats import StorageFormat
 from headrace.checkpoint.random_model import FILE_TYPES
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.errors import UnsupportedFormatError
+from headrace.formats.storage import StorageFormat
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter

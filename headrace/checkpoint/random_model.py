@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace import cache
-from headrace.checkpoint.formats import FORMATS, StorageFormat
 from headrace.checkpoint.progress import Progress, step
 from headrace.checkpoint.random_tensors import Planned, generate, plan
 from headrace.checkpoint.random_vocabulary import (
@@ -19,6 +18,7 @@ from headrace.checkpoint.random_vocabulary import (
 )
 from headrace.checkpoint.shapes import SHAPES, Shape
 from headrace.errors import SourceError
+from headrace.formats.storage import FORMATS, StorageFormat
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter

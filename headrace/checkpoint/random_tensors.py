@@ -10,9 +10,9 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import FORMATS, StorageFormat
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.checkpoint.shapes import Llama3Scaling, Shape
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import FORMATS, StorageFormat
 
 F32 = FORMATS["f32"]
 

@@ -12,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.mapping import map_file, release_pages
 from headrace.checkpoint.tensors import StoredTensor, TensorFacts, stored_tensor
 from headrace.errors import MalformedFileError, SourceError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

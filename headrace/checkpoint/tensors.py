@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import StorageFormat
+from headrace.formats.storage import StorageFormat
 
 Bytes = NDArray[np.uint8]
 #: Which rows of a tensor are wanted.

@@ -5,11 +5,11 @@ A table is indexed by the step's token ids, or by their positions (learned posit
 
 from __future__ import annotations
 
-from headrace.checkpoint.formats import storage_format
 from headrace.codegen.manifest import RowsPart
 from headrace.codegen.structure import Structure
 from headrace.codegen.widths import aligned, weight_format
 from headrace.errors import ProgramError
+from headrace.formats.storage import storage_format
 from headrace.ir.model_ops import EmbeddingOp
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.shapes import matrix_shape

@@ -22,8 +22,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.fields import fields
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat
+from headrace.formats.fields import fields
 
 Bytes = NDArray[np.uint8]
 

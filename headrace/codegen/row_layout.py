@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.groups import parse_group
 from headrace.codegen.tile import I8, I32, LANES, Emitter, Value, vector
 from headrace.codegen.tile_format import SCALE_BYTES, tile_format
+from headrace.formats.groups import parse_group
+from headrace.formats.storage import storage_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _q3_k(e: Emitter, block: Value, chunk: int) -> list[Value]:
 
 
 def _scale_and_minimum(e: Emitter, block: Value, chunk: int) -> list[Value]:
-    """Q4_K and Q5_K; see `headrace.checkpoint.superblocks.scales_and_minima`."""
+    """Q4_K and Q5_K; see `headrace.formats.superblocks.scales_and_minima`."""
     group, low = divmod(chunk // 2, 4)
     scale, minimum = _byte(e, block, 4 + low), _byte(e, block, 8 + low)
     if group == 0:

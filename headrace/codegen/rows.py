@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.checkpoint.formats import storage_format
 from headrace.codegen.primitives import bfloat_to_float, half_to_float, look_up
 from headrace.codegen.row_layout import RowLayout, row_layout
 from headrace.codegen.tile import F32, I8, I16, I32, LANES, PTR, Emitter, Value, function, vector
 from headrace.codegen.tile_format import TileFormat, tile_format
 from headrace.codegen.unpack import E4M3_FACTOR, e4m3_to_float, from_e8m0
+from headrace.formats.storage import storage_format
 
 _SIGN = 128
 

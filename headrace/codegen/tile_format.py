@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from headrace.checkpoint.codebooks import E2M1_DOUBLED, IQ4
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.groups import GroupLayout, parse_group
 from headrace.errors import UnsupportedFormatError
+from headrace.formats.codebooks import E2M1_DOUBLED, IQ4
+from headrace.formats.groups import GroupLayout, parse_group
+from headrace.formats.storage import storage_format
 
 TILE_ROWS = 32
 TILE_COLS = 32

@@ -26,8 +26,7 @@ def directory_config(path: Path) -> PretrainedConfig:
             f"the configuration cannot be read: {error}", where=str(path / "config.json")
         ) from error
     # The checkpoint reads quantised matrices itself; the module is to be of plain linears.
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
+    vars(config).pop("quantization_config", None)
     return config
 
 

@@ -11,8 +11,8 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError, UnsupportedFormatError
+from headrace.formats.storage import storage_format
 from headrace.ir.attention_ops import AppendOp
 from headrace.ir.model_ops import LinearOp
 from headrace.ir.program_ops import WeightOp

@@ -7,7 +7,7 @@ from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 
-from headrace.checkpoint.formats import storage_format
+from headrace.formats.storage import storage_format
 from headrace.ir.mapping_ops import LoopOp, StageOp
 from headrace.ir.model_ops import EmbeddingOp
 from headrace.ir.program_ops import WeightOp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import SSAValue
 
-from headrace.checkpoint.formats import StorageFormat, storage_format
+from headrace.formats.storage import StorageFormat, storage_format
 from headrace.ir.stages import Segment
 from headrace.ir.types import WeightType
 

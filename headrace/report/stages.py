@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, OpResult, SSAValue
 
-from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
+from headrace.formats.storage import storage_format
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp, StreamOp
 from headrace.ir.model_ops import EmbeddingOp, LinearOp, SampleOp

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.cache import atomic_file
-from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.progress import NoProgress, Progress, step
-from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.layout import pack_rows
 from headrace.codegen.manifest import Manifest, RowsPart, Run, StreamPart, VectorPart
 from headrace.codegen.tile_format import TILE_ROWS, tile_format
 from headrace.errors import UnsupportedModelError
+from headrace.formats.quantise import convert
+from headrace.formats.storage import storage_format
 
 Weights = Callable[[str], StoredTensor]
 Bytes = NDArray[np.uint8]

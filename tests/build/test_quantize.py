@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from headrace.api import load
 from headrace.build.quantize import Written, quantize
 from headrace.checkpoint.compressed_writing import write_weights
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.quantised import open_directory
 from headrace.checkpoint.safetensors import INDEX
 from headrace.checkpoint.source import resolve
 from headrace.errors import RequestError, UnsupportedModelError
+from headrace.formats.storage import FORMATS
 from headrace.text import Tokenizer
 from tests.build.cached import shared_cache, tiny_directory
 

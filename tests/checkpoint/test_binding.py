@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.checkpoint.binding import Binding, bind, unpermuted
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import GGUFCheckpoint, open_gguf
 from headrace.checkpoint.row_view import JoinedViews, RowView, row_view
 from headrace.errors import HeadraceError, MalformedFileError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS
 
 
 def permute(weights: np.ndarray, heads: int) -> np.ndarray:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFEndian, GGUFValueType, GGUFWriter
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.errors import HeadraceError, MalformedFileError, SourceError, UnsupportedFormatError
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import FORMATS
 
 STRING, ARRAY, UINT32, BOOL = 8, 9, 4, 7
 

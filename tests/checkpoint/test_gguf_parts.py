@@ -13,12 +13,12 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.gguf_parts import part_names
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.checkpoint.source import fingerprint, resolve
 from headrace.errors import HeadraceError, MalformedFileError, SourceError
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import FORMATS
 
 PARTS = 3
 TENSORS = [f"blk.{index}.weight" for index in range(5)]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.progress import NoProgress
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.checkpoint.random_model import parse_random, write_random
 from headrace.checkpoint.random_tensors import plan, rope_factors
 from headrace.checkpoint.random_vocabulary import random_vocabulary
 from headrace.checkpoint.shapes import SHAPES, Llama3Scaling
 from headrace.errors import SourceError
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import FORMATS
 
 TINY = [name for name in SHAPES if name.startswith("tiny")]
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.safetensors import INDEX, SINGLE, open_safetensors
 from headrace.errors import HeadraceError, MalformedFileError, SourceError, UnsupportedFormatError
+from headrace.formats.storage import FORMATS
 
 DTYPES = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
 

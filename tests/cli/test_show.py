@@ -13,7 +13,6 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 from safetensors.numpy import save_file
 
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.origin import Origin, write_origin
 from headrace.checkpoint.random_tensors import plan
 from headrace.checkpoint.shapes import SHAPES
@@ -23,6 +22,7 @@ from headrace.checkpoint.summary import summarise
 from headrace.cli.console import byte_count
 from headrace.cli.show import count
 from headrace.errors import MalformedFileError
+from headrace.formats.storage import FORMATS
 from tests.build.cached import RANDOM, environment
 
 RUN = """

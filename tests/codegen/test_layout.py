@@ -8,10 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headrace.checkpoint.codebooks import half_e8m0
-from headrace.checkpoint.floats import decode_bf16, decode_e4m3, decode_f16, decode_f32
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.codegen.layout import pack_rows
 from headrace.codegen.tile_format import (
     SCALE_BYTES,
@@ -22,6 +18,10 @@ from headrace.codegen.tile_format import (
     tile_format,
 )
 from headrace.errors import UnsupportedFormatError
+from headrace.formats.codebooks import half_e8m0
+from headrace.formats.floats import decode_bf16, decode_e4m3, decode_f16, decode_f32
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import storage_format
 
 GROUPS = ("int4_g32_f16", "int4_g128_bf16", "int4_g64_f32z", "int8_g128_f16z", "int8_g32_bf16")
 FORMATS = (*TILE_FORMATS, *GROUPS, "f8_g128", "f8_g32")

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.codegen.layout import pack_rows
 from headrace.codegen.product import product
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, tile_format
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import storage_format
 from tests.codegen.native import LOWERINGS, TARGETS, Library, build
 from tests.codegen.test_layout import FORMATS
 

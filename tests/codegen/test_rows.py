@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.codegen.rows import dequantise_row
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import storage_format
 from tests.codegen.native import TARGETS, Kernel, Library, build
 from tests.codegen.test_layout import FORMATS
 

@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from headrace.api import load
 from headrace.build import Weights
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.quantise import convert
+from headrace.formats.quantise import convert
+from headrace.formats.storage import storage_format
 from tests.build.cached import save_model
 from tests.checkpoint.schemes import (
     Scheme,

@@ -21,12 +21,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import headrace
 from headrace.checkpoint.binding import Binding, bind
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.source import Source, open_checkpoint
 from headrace.checkpoint.tensors import Checkpoint
 from headrace.codegen.compile import compile_program
 from headrace.codegen.target import Target
+from headrace.formats.quantise import convert
+from headrace.formats.storage import storage_format
 from headrace.ir.dialect import parse_program
 from headrace.passes.choose_formats import CHOICES
 from headrace.passes.pipeline import map_program

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from headrace.checkpoint.binding import bind
-from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.source import Source, open_checkpoint
+from headrace.formats.storage import storage_format
 from headrace.frontend.capture import Captured, capture_checkpoint
 from headrace.ir.interpreter import Interpreter
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
-from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
+from headrace.formats.storage import storage_format
 from headrace.ir.attention_ops import AppendOp
 from headrace.ir.dialect import parse_program, print_program, step_context
 from headrace.ir.model_ops import LinearOp

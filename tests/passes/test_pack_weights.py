@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp
 
-from headrace.checkpoint.formats import storage_format
 from headrace.errors import ProgramError
+from headrace.formats.storage import storage_format
 from headrace.ir.dialect import step_context
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
 from headrace.ir.model_ops import LinearOp

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
-from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
 from headrace.codegen.target import Target
+from headrace.formats.storage import storage_format
 from headrace.ir.interpreter import Interpreter
 from headrace.ir.program_ops import WeightOp
 from headrace.passes.pipeline import map_program

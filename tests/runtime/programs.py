@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.checkpoint.binding import bind
-from headrace.checkpoint.formats import storage_format
-from headrace.checkpoint.quantise import convert
 from headrace.checkpoint.source import Source, open_checkpoint, resolve
 from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
 from headrace.codegen.target import Target
+from headrace.formats.quantise import convert
+from headrace.formats.storage import storage_format
 from headrace.frontend.capture import capture_checkpoint
 from headrace.ir.dialect import parse_program, print_program
 from headrace.ir.interpreter import Interpreter

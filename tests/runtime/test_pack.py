@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.progress import NoProgress
 from headrace.checkpoint.tensors import StoredTensor, Wanted
 from headrace.codegen.manifest import RowsPart
 from headrace.errors import CacheError, UnsupportedModelError
+from headrace.formats.storage import storage_format
 from headrace.runtime.pack import pack
 from headrace.runtime.program import Program
 from tests.runtime.programs import Built, Case, built

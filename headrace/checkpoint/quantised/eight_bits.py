@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import StorageFormat, storage_format
 from headrace.checkpoint.quantised.grid import Grid, read_grid
 from headrace.checkpoint.quantised.module import Parts
 from headrace.checkpoint.quantised.rows import (
@@ -26,6 +25,7 @@ from headrace.checkpoint.quantised.rows import (
     scale_bytes,
 )
 from headrace.checkpoint.tensors import Bytes, StoredTensor, Wanted
+from headrace.formats.storage import StorageFormat, storage_format
 
 PARTS = ("weight", "weight_scale", "weight_scale_inv", "weight_zero_point")
 EIGHT_BITS = ("F8_E4M3", "I8")

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.floats import encode_f16
-from headrace.checkpoint.formats import FORMATS
 from headrace.checkpoint.quantised.config import Scheme
 from headrace.checkpoint.quantised.module import Parts
 from headrace.checkpoint.quantised.rows import (
@@ -31,6 +29,8 @@ from headrace.checkpoint.quantised.rows import (
 )
 from headrace.checkpoint.tensors import Bytes, StoredTensor, Wanted
 from headrace.errors import MalformedFileError
+from headrace.formats.floats import encode_f16
+from headrace.formats.storage import FORMATS
 
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 

@@ -13,11 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from headrace.checkpoint.formats import storage_format
 from headrace.checkpoint.quantised.module import Parts
 from headrace.checkpoint.quantised.rows import unpack_nibbles
 from headrace.checkpoint.tensors import Bytes, StoredTensor, Wanted
 from headrace.errors import UnsupportedModelError
+from headrace.formats.storage import storage_format
 
 GROUP, HALF = 32, 16
 SCALES = ("U8", "F8_E8M0")

@@ -1,6 +1,6 @@
 """Rows of codes and scales, as they come out of other layouts, in our storage formats.
 
-The layout of a block is described in `headrace.checkpoint.groups`.
+The layout of a block is described in `headrace.formats.groups`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.floats import decode_bf16
-from headrace.checkpoint.formats import StorageFormat, storage_format
-from headrace.checkpoint.groups import GroupLayout, parse_group
 from headrace.checkpoint.tensors import Bytes
+from headrace.formats.floats import decode_bf16
+from headrace.formats.groups import GroupLayout, parse_group
+from headrace.formats.storage import StorageFormat, storage_format
 
 GROUPS = (128, 64, 32)
 SCALE_TYPES = {"F16": "f16", "BF16": "bf16", "F32": "f32"}

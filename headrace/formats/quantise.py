@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.checkpoint.formats import StorageFormat
-from headrace.checkpoint.tensors import Bytes
 from headrace.errors import UnsupportedModelError
+from headrace.formats.floats import Bytes
+from headrace.formats.storage import StorageFormat
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 

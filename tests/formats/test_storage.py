@@ -8,10 +8,10 @@ from gguf import GGMLQuantizationType, quants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import FORMATS, storage_format
 from headrace.checkpoint.ggml_types import GGML_TYPES
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.errors import UnsupportedFormatError
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import FORMATS, storage_format
 
 WRITTEN = [name for name, each in FORMATS.items() if each.encode is not None]
 BLOCKS = st.tuples(st.integers(1, 9), st.integers(1, 5))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.blocks import halves, nibbles
-from headrace.checkpoint.floats import Bytes, Floats
+from headrace.formats.blocks import halves, nibbles
+from headrace.formats.floats import Bytes, Floats
 
 SUPERBLOCK = 256
 

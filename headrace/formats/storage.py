@@ -10,9 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint import blocks, codebooks, floats, superblocks
-from headrace.checkpoint.groups import FORMS, parse_group
 from headrace.errors import UnsupportedFormatError
+from headrace.formats import blocks, codebooks, floats, superblocks
+from headrace.formats.groups import FORMS, parse_group
 
 Decode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
@@ -111,7 +111,7 @@ FORMATS: Mapping[str, StorageFormat] = MappingProxyType({each.name: each for eac
 
 
 def storage_format(name: str) -> StorageFormat:
-    """The format called `name`, also those in groups (`headrace.checkpoint.groups`).
+    """The format called `name`, also those in groups (`headrace.formats.groups`).
 
     Raises:
         UnsupportedFormatError: there is none; the message lists those there are.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.checkpoint.formats import StorageFormat, storage_format
-from headrace.checkpoint.random_blocks import random_matrix
 from headrace.errors import UnsupportedFormatError
+from headrace.formats.random_blocks import random_matrix
+from headrace.formats.storage import StorageFormat, storage_format
 
 GROUPS = (32, 64, 128)
 SCALES = {"f16": 2, "bf16": 2, "f32": 4}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headrace.checkpoint.blocks import halves, nibbles, pack_nibbles
-from headrace.checkpoint.floats import Bytes, Floats
+from headrace.formats.blocks import halves, nibbles, pack_nibbles
+from headrace.formats.floats import Bytes, Floats
 
 IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 E2M1_DOUBLED = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from headrace.checkpoint.blocks import nibbles
-from headrace.checkpoint.floats import (
+from headrace.formats.blocks import nibbles
+from headrace.formats.floats import (
     Bytes,
     Floats,
     decode_bf16,

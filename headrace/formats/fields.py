@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.checkpoint.blocks import fives, nibbles
-from headrace.checkpoint.codebooks import iq4_xs_scales
-from headrace.checkpoint.floats import Bytes
-from headrace.checkpoint.groups import GroupLayout, parse_group
-from headrace.checkpoint.superblocks import (
+from headrace.errors import UnsupportedFormatError
+from headrace.formats.blocks import fives, nibbles
+from headrace.formats.codebooks import iq4_xs_scales
+from headrace.formats.floats import Bytes
+from headrace.formats.groups import GroupLayout, parse_group
+from headrace.formats.superblocks import (
     SUPERBLOCK,
     bit_pairs,
     bit_planes,
     scales_and_minima,
     six_bit_scales,
 )
-from headrace.errors import UnsupportedFormatError
 
 _PARTS = SUPERBLOCK // 32
 

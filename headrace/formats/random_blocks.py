@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checkpoint.formats import FORMATS, StorageFormat, storage_format
-from headrace.checkpoint.groups import parse_group
+from headrace.formats.groups import parse_group
+from headrace.formats.storage import FORMATS, StorageFormat, storage_format
 
 Bytes = NDArray[np.uint8]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headrace.checkpoint.floats import Bytes, Floats, encode_f16
+from headrace.formats.floats import Bytes, Floats, encode_f16
 
 BLOCK = 32
 HALF = BLOCK // 2

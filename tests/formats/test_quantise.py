@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from headrace.checkpoint.formats import FORMATS
-from headrace.checkpoint.quantise import convert
 from headrace.errors import UnsupportedModelError
+from headrace.formats.quantise import convert
+from headrace.formats.storage import FORMATS
 
 SEARCHED = ("q4_0", "q8_0")
 #: Finite, and within what f16 scales can reach: 65504 times 7.
