@@ -68,17 +68,15 @@ def check_shapes(checkpoint: Checkpoint, shapes: Shapes, bindings: Mapping[str, 
             f"the model needs tensors that the checkpoint lacks: {listed(missing)}",
             where=str(checkpoint.path),
         )
-    whole: set[str] = set()  # several parameters may be rows of one tensor
+    stored_shapes = {
+        each.tensor: checkpoint.tensor(each.tensor).shape for each in bindings.values()
+    }
+    # Several parameters may be rows of one tensor; one of them ends with its last row.
+    whole = {b.tensor for b in bindings.values() if b.uses_all(stored_shapes[b.tensor])}
     for name, binding in bindings.items():
-        stored_shape = checkpoint.tensor(binding.tensor).shape
-        if binding.shape(stored_shape) != shapes[name]:
-            raise wrong_shape(checkpoint, binding.tensor, stored_shape, shapes[name])
-        if binding.uses_all(stored_shape):
-            whole.add(binding.tensor)
-    for name, binding in bindings.items():
-        if binding.tensor not in whole:
-            stored_shape = checkpoint.tensor(binding.tensor).shape
-            raise wrong_shape(checkpoint, binding.tensor, stored_shape, shapes[name])
+        shape = stored_shapes[binding.tensor]
+        if binding.shape(shape) != shapes[name] or binding.tensor not in whole:
+            raise wrong_shape(checkpoint, binding.tensor, shape, shapes[name])
 
 
 def refuse_unused(checkpoint: Checkpoint, bindings: Mapping[str, Binding], known: set[str]) -> None:
