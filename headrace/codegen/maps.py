@@ -11,6 +11,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from headrace.codegen import mathematics
 from headrace.codegen.tile import F32, Emitter, Value, vector
 from headrace.ir.program_ops import YieldOp
+from headrace.ir.scalars import COMPARISONS
 
 Lowering = Callable[[Emitter, Sequence[Value]], Value]
 
@@ -22,12 +23,23 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     arith.NegfOp: lambda e, v: v[0] * -1.0,
     arith.MaximumfOp: lambda e, v: e.maximum(v[0], v[1]),
     arith.MinimumfOp: lambda e, v: e.minimum(v[0], v[1]),
+    arith.SelectOp: lambda e, v: e.select(v[0], v[1], v[2]),
     math.ExpOp: lambda e, v: mathematics.exp(e, v[0]),
     math.LogOp: lambda e, v: mathematics.log(e, v[0]),
     math.TanhOp: lambda e, v: mathematics.tanh(e, v[0]),
     math.ErfOp: lambda e, v: mathematics.erf(e, v[0]),
     math.SqrtOp: lambda e, v: e.square_root(v[0]),
     math.AbsFOp: lambda e, v: e.absolute(v[0]),
+}
+
+
+#: Comparisons by their predicate's number.
+_COMPARE: Mapping[int, Callable[[Value, Value], Value]] = {
+    COMPARISONS["oeq"]: lambda x, y: x.equals(y),
+    COMPARISONS["ogt"]: lambda x, y: x > y,
+    COMPARISONS["oge"]: lambda x, y: x >= y,
+    COMPARISONS["olt"]: lambda x, y: x < y,
+    COMPARISONS["ole"]: lambda x, y: x <= y,
 }
 
 
@@ -46,4 +58,6 @@ def _emit(e: Emitter, op: Operation, operands: Sequence[Value]) -> Value:
     if isinstance(op, arith.ConstantOp):
         assert isinstance(op.value, FloatAttr)
         return e.const(op.value.value.data, vector(F32))
+    if isinstance(op, arith.CmpfOp):
+        return _COMPARE[op.predicate.value.data](*operands)
     return LOWERINGS[type(op)](e, operands)

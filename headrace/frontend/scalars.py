@@ -38,6 +38,10 @@ class Scalars:
     def minimum(self, x: SSAValue, y: SSAValue) -> SSAValue:
         return self._append(arith.MinimumfOp(x, y))
 
+    def choose(self, comparison: str, x: SSAValue, y: SSAValue, *either: SSAValue) -> SSAValue:
+        """The first of two values if x compares so to y, else the second; see `COMPARISONS`."""
+        return self._append(arith.SelectOp(self._append(arith.CmpfOp(x, y, comparison)), *either))
+
     def neg(self, x: SSAValue) -> SSAValue:
         return self._append(arith.NegfOp(x))
 

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     TensorType,
     f32,
+    i1,
 )
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.irdl import (
@@ -34,7 +35,7 @@ from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.checks import require, require_format
 from headrace.ir.norm_op import NormOp
 from headrace.ir.program_ops import FrequenciesOp, ProgramOp, ReturnOp, WeightOp, YieldOp
-from headrace.ir.scalars import SCALAR_OPS
+from headrace.ir.scalars import COMPARISONS, SCALAR_OPS, takes_and_gives
 from headrace.ir.shapes import features_of, ids_type, matrix_shape, product, tokens_of, weight_shape
 from headrace.ir.types import WeightType
 
@@ -172,10 +173,17 @@ def _require_scalar(op: Operation) -> None:
         f"map: {op.name} is no scalar operator of a map; there are arith.constant, "
         + ", ".join(each.name for each in SCALAR_OPS),
     )
+    takes, gives = takes_and_gives(op)
     require(
-        all(value.type == f32 for value in (*op.operands, *op.results)),
-        f"map: {op.name} takes and gives f32",
+        [value.type for value in op.operands] == takes
+        and [value.type for value in op.results] == gives,
+        f"map: {op.name} takes and gives {'f32' if i1 not in takes + gives else 'f32 and i1'}",
     )
+    if isinstance(op, arith.CmpfOp):
+        require(
+            op.predicate.value.data in COMPARISONS.values(),
+            f"map: {op.name} compares by one of {', '.join(COMPARISONS)}",
+        )
 
 
 @irdl_op_definition

@@ -54,6 +54,11 @@ class Region:
     def add(self, kind: type[Operation], *operands: SSAValue) -> SSAValue:
         return self._at.insert(kind(*operands)).results[0]
 
+    def choose(self, comparison: str, x: SSAValue, y: SSAValue) -> SSAValue:
+        """x if it compares so to y, else y."""
+        holds = self._at.insert(arith.CmpfOp(x, y, comparison)).result
+        return self._at.insert(arith.SelectOp(holds, x, y)).result
+
     def constant(self, value: float) -> SSAValue:
         return self._at.insert(arith.ConstantOp(FloatAttr(value, f32))).result
 
@@ -95,6 +100,20 @@ def erf_argument(region: Region, x: SSAValue) -> SSAValue:
     return region.add(arith.MulfOp, x, region.constant(python_math.sqrt(0.5)))
 
 
+def chosen(comparison: str) -> Block:
+    region = Region(2)
+    x, y = region.block.args
+    return region.give(region.choose(comparison, x, y))
+
+
+ORDERS = {
+    "oeq": np.equal,
+    "ogt": np.greater,
+    "oge": np.greater_equal,
+    "olt": np.less,
+    "ole": np.less_equal,
+}
+
 ACTIVATIONS: dict[str, tuple[Callable[[], Block], Callable[[Doubles], Doubles]]] = {
     "silu": (silu, lambda x: x / (1 + np.exp(-x))),
     "gelu_tanh": (
@@ -112,6 +131,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[], Block], Callable[[Doubles], Doubles]]]
 def library(lowering: str) -> Library:
     blocks = {name: one_operator(kind) for name, (kind, _) in OPERATORS.items()}
     blocks |= {name: write() for name, (write, _) in ACTIVATIONS.items()}
+    blocks |= {name: chosen(name) for name in ORDERS}
 
     def write(block: Block) -> Callable[..., None]:
         return lambda e, *rows: map_rows(e, block, rows[:-1], rows[-1], COUNT)
@@ -149,6 +169,15 @@ def test_activation(lowering: str, name: str) -> None:
         assert (np.abs(run(lowering, name, exact) - meaning(exact)) <= bound).all()
 
 
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("name", ORDERS)
+def test_comparison(lowering: str, name: str) -> None:
+    x, y = np.random.default_rng(2).integers(-2, 2, (2, COUNT)).astype(np.float64)
+    expected = np.where(ORDERS[name](x, y), x, y)
+    assert np.array_equal(run(lowering, name, x, y), expected)
+
+
 def test_every_scalar_operator_of_the_program_has_code() -> None:
-    assert set(LOWERINGS_OF_OPERATORS) == set(SCALAR_OPS)
-    assert {kind for kind, _ in OPERATORS.values()} == set(SCALAR_OPS)
+    assert {*LOWERINGS_OF_OPERATORS, arith.CmpfOp} == set(SCALAR_OPS)
+    tested = {kind for kind, _ in OPERATORS.values()}
+    assert {*tested, arith.CmpfOp, arith.SelectOp} == set(SCALAR_OPS)

@@ -61,6 +61,7 @@ def _family(kind: str, shows: str, **changes: Any) -> Family:
 
 
 WORKING: tuple[Family, ...] = (
+    _family("apertus", "an activation with learned numbers, chosen by a comparison"),
     _family("arcee", "squared ReLU without a gate"),
     _family("biogpt", "learned positions with an offset, scaled embeddings", **_ALONE),
     _family("bitnet", "norms inside of attention and MLP"),
@@ -137,11 +138,6 @@ _LATENT_WHY = "latent attention: a head is joined of a rotated part and another 
 _TABLE_WHY = "a computed table of positions is added to the embeddings"
 
 REFUSED: tuple[Refused, ...] = (
-    Refused(
-        _family("apertus", ""),
-        "an activation that a comparison chooses, `where(x > 0, ...)`",
-        "aten.where.self",
-    ),
     Refused(_family("ctrl", "", **{**_GPT2, "dff": 96}), _TABLE_WHY, "a table of positions"),
     Refused(
         _family("deepseek_v3", "", **_LATENT, first_k_dense_replace=2), _LATENT_WHY, "self_attn"

@@ -202,6 +202,8 @@ def elementwise_functions() -> dict[str, Callable[[Tensor], Tensor]]:
         "bounded": lambda x: F.hardtanh(x, -0.5, 0.25),
         "relu6": lambda x: F.relu6(x - 1) * F.hardsigmoid(x),
         "hardswish": F.hardswish,
+        "chosen": lambda x: torch.where(x > 0.1, x * x, torch.expm1(torch.min(x, -x))),
+        "filled": lambda x: x.masked_fill((x >= 0.3) | ~(x < 0.5) | (x <= -0.4), 0.2),
         "near_zero": lambda x: torch.expm1(x) + torch.log1p(x.abs()) - torch.exp2(x),
         "soft_cap": lambda x: 30 * torch.tanh(x / 30),
         "scaled_by_a_tensor": lambda x: x * torch.tensor(0.7),

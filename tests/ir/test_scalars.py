@@ -32,6 +32,7 @@ EXPECTED: dict[type[Operation], Callable[..., torch.Tensor]] = {
     math.SqrtOp: torch.sqrt,
     math.TanhOp: torch.tanh,
 }
+ORDERS = {"oeq": torch.eq, "ogt": torch.gt, "oge": torch.ge, "olt": torch.lt, "ole": torch.le}
 BINARY = (
     arith.AddfOp,
     arith.SubfOp,
@@ -49,7 +50,7 @@ def block_of(op_type: type[Operation], operands: int) -> Block:
     return block
 
 
-@pytest.mark.parametrize("op_type", list(ELEMENTWISE))
+@pytest.mark.parametrize("op_type", list(EXPECTED))
 def test_an_operator_is_that_of_pytorch(op_type: type[Operation]) -> None:
     count = 2 if op_type in BINARY else 1
     rng = np.random.default_rng(0)
@@ -69,5 +70,17 @@ def test_a_constant_fills_the_result() -> None:
 
 
 def test_the_interpreter_knows_all_that_is_legal() -> None:
-    assert set(ELEMENTWISE) == set(SCALAR_OPS)
-    assert set(EXPECTED) == set(SCALAR_OPS)
+    assert {*ELEMENTWISE, arith.CmpfOp} == set(SCALAR_OPS)
+    assert {*EXPECTED, arith.CmpfOp, arith.SelectOp} == set(SCALAR_OPS)
+
+
+@pytest.mark.parametrize(("name", "compare"), ORDERS.items())
+def test_a_comparison_chooses(name: str, compare: Callable[..., torch.Tensor]) -> None:
+    block = Block(arg_types=[f32] * 2)
+    builder = Builder(InsertPoint.at_end(block))
+    holds = builder.insert(arith.CmpfOp(*block.args, name)).result
+    builder.insert(YieldOp([builder.insert(arith.SelectOp(holds, *block.args)).result]))
+    inputs = np.array([[1, 2, 2, np.nan], [2, 1, 2, 1]], np.float32)
+    x, y = map(torch.from_numpy, inputs)
+    expected = torch.where(compare(x, y), x, y).numpy()
+    np.testing.assert_array_equal(run_map(block, list(inputs)), expected)

@@ -117,6 +117,27 @@ def _elu(
     return scalars.scale(scalars.add(_relu(scalars, self), bent), scale)
 
 
+def _comparison(name: str) -> Formula:
+    """One where it holds, else zero: what a boolean is among numbers."""
+
+    def compare(scalars: Scalars, self: SSAValue, other: SSAValue) -> SSAValue:
+        return scalars.choose(name, self, other, scalars.constant(1.0), scalars.constant(0.0))
+
+    return compare
+
+
+def _where(scalars: Scalars, condition: SSAValue, self: SSAValue, other: SSAValue) -> SSAValue:
+    return scalars.choose("oeq", condition, scalars.constant(0.0), other, self)
+
+
+def _masked_fill(scalars: Scalars, self: SSAValue, mask: SSAValue, value: float) -> SSAValue:
+    return _where(scalars, mask, scalars.constant(value), self)
+
+
+def _logical_not(scalars: Scalars, self: SSAValue) -> SSAValue:
+    return scalars.sub(scalars.constant(1.0), self)
+
+
 def _selu(scalars: Scalars, self: SSAValue) -> SSAValue:
     """Source: Klambauer et al. 2017, whose two numbers these are."""
     return _elu(scalars, self, 1.6732632423543772, 1.0507009873554805, 1.0)
@@ -177,6 +198,29 @@ FORMULAS: dict[object, Formula] = {
     aten.tanh.default: Scalars.tanh,
     aten.erf.default: Scalars.erf,
     aten.maximum.default: Scalars.maximum,
+    aten.max.other: Scalars.maximum,
+    aten.min.other: Scalars.minimum,
+    aten.gt.Scalar: _comparison("ogt"),
+    aten.gt.Tensor: _comparison("ogt"),
+    aten.ge.Scalar: _comparison("oge"),
+    aten.ge.Tensor: _comparison("oge"),
+    aten.lt.Scalar: _comparison("olt"),
+    aten.lt.Tensor: _comparison("olt"),
+    aten.le.Scalar: _comparison("ole"),
+    aten.le.Tensor: _comparison("ole"),
+    aten.where.self: _where,
+    aten.where.ScalarOther: _where,
+    aten.where.ScalarSelf: _where,
+    aten.where.Scalar: _where,
+    aten.masked_fill.Scalar: _masked_fill,
+    aten.logical_and.default: Scalars.minimum,
+    aten.logical_or.default: Scalars.maximum,
+    aten.logical_not.default: _logical_not,
+    aten.bitwise_and.Tensor: Scalars.minimum,
+    aten.bitwise_or.Tensor: Scalars.maximum,
+    aten.bitwise_not.default: _logical_not,
+    aten.__and__.Tensor: Scalars.minimum,
+    aten.__or__.Tensor: Scalars.maximum,
     aten.minimum.default: Scalars.minimum,
     aten.sigmoid.default: _sigmoid,
     aten.silu.default: _silu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.fx import Node
 from xdsl.dialects.builtin import f32
 from xdsl.ir import Block, Region, SSAValue
@@ -20,7 +21,7 @@ from headrace.ir.model_ops import MapOp
 from headrace.ir.program_ops import YieldOp
 
 #: Arguments that take part in the arithmetic as elements.
-_ELEMENTS = ("self", "other")
+_ELEMENTS = ("condition", "self", "mask", "other")
 
 
 @operator(*FORMULAS)
@@ -67,7 +68,8 @@ def _operand(trace: Trace, operand: Any) -> Node | float:
         raise CannotLowerError("arithmetic with a parameter outside of a norm or a product")
     if not trace.is_data(operand):
         raise CannotLowerError("arithmetic with a table of positions that is not a rotation")
-    if not operand.meta["val"].is_floating_point():
+    kind = operand.meta["val"].dtype
+    if not (kind.is_floating_point or kind is torch.bool):
         raise CannotLowerError("arithmetic on integers")
     return operand
 

@@ -12,6 +12,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from headrace.ir.interpreter.arrays import Array, Floats
 from headrace.ir.program_ops import YieldOp
+from headrace.ir.scalars import COMPARISONS
 
 
 def _erf(x: Array) -> Array:
@@ -27,12 +28,23 @@ ELEMENTWISE: Mapping[type[Operation], Callable[..., Array]] = {
     arith.NegfOp: np.negative,
     arith.MaximumfOp: np.maximum,
     arith.MinimumfOp: np.minimum,
+    arith.SelectOp: np.where,
     math.AbsFOp: np.abs,
     math.ErfOp: _erf,
     math.ExpOp: np.exp,
     math.LogOp: np.log,
     math.SqrtOp: np.sqrt,
     math.TanhOp: np.tanh,
+}
+
+
+#: Comparisons by their predicate's number.
+_COMPARE: Mapping[int, Callable[..., Array]] = {
+    COMPARISONS["oeq"]: np.equal,
+    COMPARISONS["ogt"]: np.greater,
+    COMPARISONS["oge"]: np.greater_equal,
+    COMPARISONS["olt"]: np.less,
+    COMPARISONS["ole"]: np.less_equal,
 }
 
 
@@ -49,4 +61,6 @@ def run_map(block: Block, inputs: list[Floats]) -> Floats:
 def _evaluate(op: Operation, operands: list[Array]) -> Array:
     if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr):
         return np.asarray(op.value.value.data, dtype=np.float32)
+    if isinstance(op, arith.CmpfOp):
+        return _COMPARE[op.predicate.value.data](*operands)
     return ELEMENTWISE[type(op)](*operands)
