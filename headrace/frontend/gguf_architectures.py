@@ -268,6 +268,14 @@ _STARCODER2 = _config(
 _NEMOTRON = _config(
     hf.NemotronConfig, sizes, head, layer_norm("norm_eps"), rotary, *_BIASES, no_window
 )
+_SEED_OSS = _config(
+    hf.SeedOssConfig,
+    *_DENSE,
+    head,
+    whole_rotary,
+    *_BIASES,
+    present("attention_out_bias", "attn_output.bias"),
+)
 _GLM: tuple[Aspect, ...] = (sizes, head, rms_norm, rotary, present("attention_bias", *_QKV_BIAS))
 
 #: Supported architectures, by their names in GGUF files.
@@ -319,5 +327,9 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "exaone4": Architecture(_exaone4),
         "nemotron": Architecture(_NEMOTRON, tensors.NORMS_AROUND_ONE),
         "mpt": Architecture(_mpt),
+        "arcee": Architecture(
+            _config(hf.ArceeConfig, *_DENSE, head, whole_rotary, *_BIASES), tensors.PAIRED_ROTARY
+        ),
+        "seed_oss": Architecture(_SEED_OSS),
     }
 )

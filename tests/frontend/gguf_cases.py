@@ -190,6 +190,8 @@ CASES: tuple[Case, ...] = (
     _case(
         "exaone4-windows", "exaone4", hf.Exaone4Config, num_hidden_layers=5, sliding_window=WINDOW
     ),
+    _case("arcee", "arcee", hf.ArceeConfig, head_dim=16),
+    _case("seed-oss", "seed_oss", hf.SeedOssConfig, head_dim=32),
     _case("nemotron", "nemotron", hf.NemotronConfig, head_dim=16),
     Case(
         "mpt",
