@@ -216,6 +216,16 @@ def test_elementwise_chain_is_one_map(name: str) -> None:
     assert print_program(captured.module).count("step.map") == 3
 
 
+def test_a_learned_number_is_a_constant() -> None:
+    class Scaled(Decoder):
+        def __init__(self) -> None:
+            super().__init__(activation=lambda x: F.relu(x) * F.softplus(self.scale))
+            self.scale = nn.Parameter(torch.tensor(0.7))
+
+    captured = check(Scaled())
+    assert "scale" not in captured.weights
+
+
 class Tied(Decoder):
     def __init__(self) -> None:
         super().__init__()
