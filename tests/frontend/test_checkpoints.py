@@ -64,7 +64,7 @@ def test_unknown_architecture_lists_those_known(tmp_path: Path) -> None:
         ({"attention.head_count": 0}, MalformedFileError, "head_count"),
         ({"attention.key_length": 2**31}, UnsupportedModelError, "attention.value_length"),
         ({"attention.head_count": 2**31}, MalformedFileError, "attn_q.weight"),
-        ({"attention.head_count_kv": 3}, HeadraceError, "attn_v.weight"),
+        ({"attention.head_count_kv": 3}, HeadraceError, "attn_k.weight"),
         ({"embedding_length": 100}, MalformedFileError, "token_embd.weight"),
         ({"context_length": 1}, UnsupportedModelError, "a context of 1 positions"),
         ({"block_count": 2**31}, MalformedFileError, "blk.2147483647.attn_q.weight"),
