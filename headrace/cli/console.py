@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace.checkpoint.progress import Progress
@@ -24,12 +25,16 @@ def note(text: str) -> None:
 
 def byte_count(count: int) -> str:
     """Bytes in decimal units, three digits: 98.4 MB."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
+    return three_digits(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def three_digits(count: int, units: Sequence[str]) -> str:
+    """A number in the first of some units, each a thousand of the one before, that suits it."""
+    value, last = float(count), len(units) - 1
+    power = 0
+    while value >= 999.5 and power < last:
+        value, power = value / 1000, power + 1
+    return f"{value:.3g} {units[power]}".rstrip()
 
 
 class Lines:

@@ -35,7 +35,7 @@ def ls() -> None:
     from headrace.build.entries import artifact_bytes, list_artifacts, packed_bytes, stale
     from headrace.checkpoint.store import list_models
 
-    files = {each.name: each.bytes for each in list_models()}
+    fetched = {each.name: each.bytes for each in list_models()}
     programs: dict[str, list[int]] = {}
     packed: dict[str, set[str]] = {}
     for artifact in list_artifacts():
@@ -43,13 +43,12 @@ def ls() -> None:
         programs.setdefault(source, []).append(artifact_bytes(artifact))
         packed.setdefault(source, set()).add(artifact.about.packed)
     rows = [("MODEL", "FILES", "FORMAT", "PROGRAMS", "PACKED WEIGHTS")]
-    for name in sorted({*files, *programs}):
+    for name in sorted({*fetched, *programs}):
         weights = sum(map(packed_bytes, packed.get(name, ())))
-        size = byte_count(files[name]) if name in files else "-"
         compiled = programs.get(name, [])
         shown = f"{len(compiled)} ({byte_count(sum(compiled))})" if compiled else "-"
         packed_size = byte_count(weights) if weights else "-"
-        rows.append((name, size, _format(name) if name in files else "-", shown, packed_size))
+        rows.append((name, *_contents(name, fetched.get(name)), shown, packed_size))
     useless = stale()
     if useless.bytes:
         note(f"{byte_count(useless.bytes)} are of no use any more; headrace rm --stale frees them")
@@ -62,17 +61,18 @@ def ls() -> None:
         print("  ".join(cells).rstrip())
 
 
-def _format(name: str) -> str:
-    """The format of most of a model's bytes."""
+def _contents(name: str, fetched: int | None) -> tuple[str, str]:
+    """Size of a model's files, and the format of most of its bytes."""
     from headrace.checkpoint.source import find
     from headrace.checkpoint.summary import summarise
     from headrace.errors import HeadraceError
 
     try:
-        shares = summarise(find(name)).shares
-    except HeadraceError:
-        return "?"  # a list must not end at one damaged model; show tells what is wrong
-    return shares[0].format if shares else "-"
+        summary = summarise(find(name))
+    except HeadraceError:  # a list must not end at one damaged model; show tells what is wrong
+        return ("-", "-") if fetched is None else (byte_count(fetched), "?")
+    size = summary.bytes if fetched is None else fetched
+    return byte_count(size), summary.shares[0].format if summary.shares else "-"
 
 
 def rm(

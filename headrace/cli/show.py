@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headrace.cli.console import byte_count
+from headrace.cli.console import byte_count, three_digits
 from headrace.cli.tables import table_console
 
 if TYPE_CHECKING:
@@ -113,9 +113,4 @@ def _made(source: Source) -> Iterator[tuple[str, str]]:
 
 def count(number: int) -> str:
     """A number of parameters in three digits: 135 M."""
-    value, unit = float(number), ""
-    for larger in (" k", " M", " B", " T"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g}{unit}"
+    return three_digits(number, ("", "k", "M", "B", "T"))
