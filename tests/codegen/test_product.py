@@ -21,7 +21,7 @@ from tests.codegen.native import LOWERINGS, TARGETS, Library, build
 from tests.codegen.test_layout import FORMATS
 
 #: What is compiled plainly too: each kind of step, and the conversions that a target may lack.
-PLAIN = ("q4_0", "q8_0", "f16", "iq4_nl", "q6_k", "f8_g64")
+PLAIN = ("q4_0", "f16", "iq4_nl", "q6_k", "f8_g64")
 CASES = [("special", name) for name in FORMATS] + [("plain", name) for name in PLAIN]
 
 Floats = NDArray[np.float32]
