@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -98,20 +99,28 @@ def export_step(
     running: list[str] = []
     try:
         with torch.no_grad(), still_rotary(module) as long, followed(module) as running:
-            program = torch.export.export(
-                _Step(module, keywords),
-                (example, example.clone()),
-                dynamic_shapes=({1: length}, {1: length}),
-                strict=False,
-            )
-            if _assigns_in_place(program):
-                program = program.run_decompositions({})
-                merge_nodes(program.graph)
+            program = _export(_Step(module, keywords), example, length)
     except HeadraceError:
         raise
     except Exception as error:  # torch.export raises whatever the module's code raises under it
         raise export_failure(error, module, running) from error
     return _exported(program, module, context, values, unknown, long)
+
+
+def _export(step: _Step, example: torch.Tensor, length: Dim) -> torch.export.ExportedProgram:
+    with warnings.catch_warnings():
+        # PyTorch warns of what it calls itself.
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.export.export(
+            step,
+            (example, example.clone()),
+            dynamic_shapes=({1: length}, {1: length}),
+            strict=False,
+        )
+        if _assigns_in_place(program):
+            program = program.run_decompositions({})
+            merge_nodes(program.graph)
+    return program
 
 
 def _longest(context: int) -> int:
