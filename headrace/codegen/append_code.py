@@ -24,7 +24,7 @@ class AppendCode:
     def __init__(self, places: Places, op: AppendOp, row: Value) -> None:
         self.e, self.frame = places.e, places.frame
         self.cache = places.plan.cache
-        self.position = places.position(row)
+        self.slot, self.position = self.frame.slot(row), self.frame.position(row)
         self.layer = places.by_trip(op.layers.data, "cache_layers")
         self.parts: tuple[tuple[SSAValue, int, Store], ...] = (
             (op.key, self.cache.key_head, self.cache.store_key),
@@ -33,5 +33,5 @@ class AppendCode:
 
     def emit(self, store: Store, head: Value, source: Value, start: Value | int) -> None:
         """Store one head, whose features are `start` floats after `source`."""
-        place = self.cache.head_place(self.frame, self.position, self.layer, head)
+        place = self.cache.head_place(self.frame, self.slot, self.position, self.layer, head)
         store(self.e, self.e.offset(source, start, F32), place, self.position)

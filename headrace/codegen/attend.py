@@ -65,11 +65,11 @@ class _Row:
 def attend(
     module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int, *, ahead: bool
 ) -> ir.Function:
-    """The function `(frame, layer, window, kv head, row, row_end, begin, end, query, out,
+    """The function `(frame, layer, window, slot, kv head, row, row_end, begin, end, query, out,
     largest, weight)`, with sinks `(.., sinks)`.
 
-    Rows `row` .. `row + rows` of the KV head's `tokens x group` rows; rows from `row_end` on repeat
-    the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
+    Rows `row` .. `row + rows` of the KV head's `tokens x group` rows, of one sequence; rows from
+    `row_end` on repeat the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
     `[T, heads * value_head]` and gets final rows; else out, largest and weight are a partial.
     sinks: one more logit a query head that counts here; null: none.
 
@@ -79,9 +79,10 @@ def attend(
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
+    arguments = [PTR, *[I64] * 8, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
     e, args = function(module, name, arguments, features)
-    base, layer, window, head, row, row_end, begin, end, query, out, largest, weight, *sinks = args
+    base, layer, window, slot, head, row, row_end, begin, end, *arrays = args
+    query, out, largest, weight, *sinks = arrays
     frame = Frame(e, base)
     states: list[_Row] = []
     places: list[tuple[Value, Value]] = []
@@ -95,13 +96,13 @@ def attend(
         states.append(state)
         places.append((token, query_head))
     with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
-        place = shape.cache.head_place(frame, block, layer, head)
+        place = shape.cache.head_place(frame, slot, block, layer, head)
         low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
         following = None
         if ahead:
             last = (end - 1) // KV_BLOCK * KV_BLOCK
             after = e.minimum(block + KV_BLOCK, last)
-            following = shape.cache.head_place(frame, after, layer, head)
+            following = shape.cache.head_place(frame, slot, after, layer, head)
         dots = _dot_keys(e, shape, states, place, following)
         _score_block(e, shape, states, dots, block, low, high)
         _add_values(e, shape, states, place, low - block, high - block)

@@ -19,7 +19,6 @@ from headrace.codegen.mathematics import exp
 from headrace.codegen.tile import (
     CACHE_LINE,
     F32,
-    I32,
     I64,
     LANES,
     PTR,
@@ -101,15 +100,15 @@ def _context_share(task: _Task) -> None:
     rows = shape.token_rows
     kernel = attend(e.module, e.features, shape, rows, ahead=True)
     group = e.i64(shape.group)
-    sinks = task.counted_once()
+    sinks, slot = task.counted_once(), frame.slot(e.i64(0))
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
-        task.attend(kernel, (head, row, group, begin, stop), (part, largest, weight, *sinks))
+        task.attend(kernel, (slot, head, row, group, begin, stop), (part, largest, weight, *sinks))
 
 
 def _own_positions(e: Emitter, frame: Frame, workers: int, window: Value) -> tuple[Value, Value]:
     """The part of the context that this worker attends over, with one token."""
     worker = frame.get("worker")
-    end = _position(e, frame, e.i64(0)) + 1
+    end = frame.position(e.i64(0)) + 1
     start = e.select(window > 0, e.maximum(end - window, e.i64(0)), 0)
     first, last = start // LANES, (end + (LANES - 1)) // LANES
     groups = last - first
@@ -133,11 +132,12 @@ def prefetch_context(
     e, (base, layer, window) = function(module, name, [PTR, I64, I64], features)
     frame, cache = Frame(e, base), shape.cache
     with e.when(frame.get("tokens").equals(1)):
+        slot = frame.slot(e.i64(0))
         begin, stop = _own_positions(e, frame, workers, window)
         first = begin // KV_BLOCK * KV_BLOCK
         end = e.minimum(stop, first + PREFETCH_BLOCKS * KV_BLOCK)
         with e.range(first, end, KV_BLOCK) as block, e.range(0, cache.heads) as head:
-            place = cache.head_place(frame, block, layer, head)
+            place = cache.head_place(frame, slot, block, layer, head)
             low = e.maximum(begin - block, e.i64(0))
             high = e.minimum(end - block, e.i64(KV_BLOCK))
             values = e.offset(place, cache.key_bytes)
@@ -163,16 +163,12 @@ def _row_share(task: _Task) -> None:
     with e.range(frame.get("worker"), blocks * shape.cache.heads, task.workers) as item:
         head = item % shape.cache.heads
         row = item // shape.cache.heads * rows
-        first = _position(e, frame, row // shape.group)
-        last = _position(e, frame, e.minimum(row + (rows - 1), total - 1) // shape.group)
+        slot = frame.slot(row // shape.group)
+        first = frame.position(row // shape.group)
+        last = frame.position(e.minimum(row + (rows - 1), total - 1) // shape.group)
         start = e.select(window > 0, e.maximum(first + 1 - window, e.i64(0)), 0)
         begin, end = start // LANES * LANES, last + 1
-        task.attend(kernel, (head, row, total, begin, end), (task.out, null, null, *sinks))
-
-
-def _position(e: Emitter, frame: Frame, token: Value) -> Value:
-    """A token's position; positions do not decrease within a step."""
-    return e.sext(e.load(e.offset(frame.get("positions"), token, I32), I32), I64)
+        task.attend(kernel, (slot, head, row, total, begin, end), (task.out, null, null, *sinks))
 
 
 def merge_partials(

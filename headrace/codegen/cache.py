@@ -57,10 +57,13 @@ class CacheLayout:
         """Bytes of all layers' entries of one token."""
         return self.block_bytes // KV_BLOCK
 
-    def head_place(self, frame: Frame, position: Value, layer: Value, head: Value | int) -> Value:
-        """The address of one head's entries in the block that holds `position` (i64)."""
+    def head_place(
+        self, frame: Frame, slot: Value, position: Value, layer: Value, head: Value | int
+    ) -> Value:
+        """The address of one head's entries in the block that holds a sequence's `position`."""
         e = frame.e
-        entry = e.offset(frame.get("block_table"), position // KV_BLOCK, I32)
+        index = slot * frame.get("table_stride") + position // KV_BLOCK
+        entry = e.offset(frame.get("block_table"), index, I32)
         block = e.zext(e.load(entry, I32), I64)
         inner = layer * self.layer_bytes + e.like(head, I64) * self.head_bytes
         return e.offset(frame.get("cache"), block * self.block_bytes + inner)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from headrace.codegen import abi
-from headrace.codegen.tile import I64, PTR, Emitter, Value
+from headrace.codegen.tile import I32, I64, PTR, Emitter, Value
 
 #: Words of a frame, in order.
 FIELDS = (
@@ -28,8 +28,12 @@ FIELDS = (
     "capacity",
     "token_ids",
     "positions",
+    "slots",
+    "segments",
+    "segment_count",
     "output_rows",
     "block_table",
+    "table_stride",
     "prefetched",
     "profile",
     "mark",
@@ -46,6 +50,8 @@ _POINTERS = frozenset(
         "tables",
         "token_ids",
         "positions",
+        "slots",
+        "segments",
         "output_rows",
         "block_table",
         "prefetched",
@@ -81,6 +87,17 @@ class Frame:
 
     def control_word(self, name: str, type: ir.Type = I64) -> Value:
         return self.e.load(self.control_place(name), type)
+
+    def position(self, row: Value) -> Value:
+        """The position (i64) of a row's token."""
+        return self._entry("positions", row)
+
+    def slot(self, row: Value) -> Value:
+        """The slot (i64) of the sequence that a row's token belongs to."""
+        return self._entry("slots", row)
+
+    def _entry(self, name: str, row: Value) -> Value:
+        return self.e.sext(self.e.load(self.e.offset(self.get(name), row, I32), I32), I64)
 
     def worker_place(self, name: str, worker: Value | int) -> Value:
         """The address of a word that belongs to one worker."""

@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 from headrace.codegen.buffers import has_output_rows
 from headrace.codegen.frame import Frame, worker_table
 from headrace.codegen.plan import Plan
-from headrace.codegen.tile import F32, I32, I64, Emitter, Value
+from headrace.codegen.tile import F32, I64, Emitter, Value
 from headrace.codegen.widths import FLOAT, padded, width
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.program_ops import WeightOp
@@ -73,11 +73,6 @@ class Places:
         place = self.plan.vectors[owner]
         base = self.e.offset(self.frame.get("vectors"), place.at)
         return self.e.offset(base, self.trip * place.trip) if place.trip else base
-
-    def position(self, row: Value) -> Value:
-        """The position (i64) of a row's token."""
-        place = self.e.offset(self.frame.get("positions"), row, I32)
-        return self.e.sext(self.e.load(place, I32), I64)
 
     def by_trip(self, values: Sequence[int], name: str) -> Value:
         """An attribute's entry for this trip."""

@@ -21,7 +21,7 @@ class RopeCode:
         if any(table.pairs != self.pairs for table in tables):
             raise ProgramError("a loop's rotations turn as many features", where=places.name)
         before = places.by_trip([table.before for table in tables], "rope_tables")
-        position = places.position(row)
+        position = places.frame.position(row)
         table = e.offset(frame.get("tables"), before * frame.get("capacity"), F32)
         self.cosines = e.offset(table, position * (2 * self.pairs), F32)
         self.sines = e.offset(self.cosines, self.pairs, F32)

@@ -160,7 +160,7 @@ class RowCode:
         """Which row of the table: the token's number, or its position."""
         e, program = self.e, self.at.plan.program
         if op.ids is program.positions:
-            return self.at.position(row)
+            return self.at.frame.position(row)
         if op.ids is not program.tokens:
             raise ProgramError("an embedding is of tokens or positions", where=self.at.name)
         token = e.load(e.offset(self.at.frame.get("token_ids"), row, I32), I32)

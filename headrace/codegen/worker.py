@@ -34,6 +34,13 @@ PROFILE_WORDS = 2
 _IDLE_SPINS = 2000
 
 
+#: Addresses in the control block that stages find in the frame, under the same names.
+_ADDRESSES = (
+    *("shared", "cache", "vectors", "rows", "tables"),
+    *("positions", "slots", "segments", "block_table"),
+)
+
+
 class WorkerCode:
     """Builds the module of a mapped program."""
 
@@ -227,11 +234,12 @@ class WorkerCode:
 
     def _refresh(self, frame: Frame) -> None:
         """Addresses that the host may change between schedules."""
-        for name in ("shared", "cache", "vectors", "rows", "tables", "positions", "block_table"):
+        for name in _ADDRESSES:
             frame.set(name, frame.control_word(name, PTR))
+        for name in ("table_stride", "capacity", "segment_count"):
+            frame.set(name, frame.control_word(name))
         frame.set("token_ids", frame.control_word("tokens", PTR))
         frame.set("output_rows", frame.control_word("outputs", PTR))
-        frame.set("capacity", frame.control_word("capacity"))
 
     def _sweep(self, e: Emitter, frame: Frame, sweep: ir.Function) -> None:
         """Read this worker's stream, and its part of the KV cache, and nothing else."""

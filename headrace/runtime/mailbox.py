@@ -21,6 +21,8 @@ class Mailbox:
         self._control = control
         self._tokens = np.zeros(manifest.max_tokens, np.int32)
         self._positions = np.zeros(manifest.max_tokens, np.int32)
+        self._slots = np.zeros(manifest.max_tokens, np.int32)
+        self._segments = np.zeros(manifest.max_tokens + 1, np.int32)
         self._outputs = np.zeros(manifest.max_outputs, np.int32)
         self._stops = np.zeros(abi.MAX_STOPS, np.int32)
         self._ring = np.zeros(MAX_STEPS, np.int32)
@@ -28,6 +30,8 @@ class Mailbox:
         self.output_rows = 0
         control["tokens"] = self._tokens.ctypes.data
         control["positions"] = self._positions.ctypes.data
+        control["slots"] = self._slots.ctypes.data
+        control["segments"] = self._segments.ctypes.data
         control["outputs"] = self._outputs.ctypes.data
         control["stops"] = self._stops.ctypes.data
         control["ring"] = self._ring.ctypes.data
@@ -39,6 +43,8 @@ class Mailbox:
         self._positions[:count] = np.arange(schedule.start, schedule.start + count)
         self._outputs[:outputs] = schedule.outputs
         self._stops[: len(schedule.stops)] = schedule.stops
+        self._segments[1] = count
+        self._control["segment_count"] = 1
         self._control["token_count"] = count
         self._control["output_count"] = self.output_rows = outputs
         self._control["max_steps"] = schedule.steps

@@ -53,6 +53,7 @@ class Storage:
         control["shared"] = self.shared.address
         control["cache"] = self.cache.address
         control["block_table"] = self.block_table.ctypes.data
+        control["table_stride"] = len(self.block_table)
         control["tables"] = self.tables.ctypes.data
         for worker, (stream, private) in enumerate(zip(self.streams, self.private, strict=True)):
             control.set_worker(worker, "stream", stream.address)

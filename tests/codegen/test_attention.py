@@ -86,7 +86,7 @@ def kernels(case: Case) -> list[Kernel]:
     def append(module: ir.Module, features: frozenset[str]) -> ir.Function:
         types = [PTR, I64, I64, I64, PTR, PTR]
         e, (base, layer, head, position, key, value) = function(module, "append", types, features)
-        place = case.layout.head_place(Frame(e, base), position, layer, head)
+        place = case.layout.head_place(Frame(e, base), e.i64(0), position, layer, head)
         case.layout.store_key(e, key, place, position)
         case.layout.store_value(e, value, place, position)
         e.give()
@@ -140,7 +140,8 @@ class Sequence:
         stored = np.full((tokens, shape.query_stride), np.nan, np.float32)
         stored[:, : case.heads * case.key_head] = query.reshape(tokens, -1)
         positions = np.arange(first, self.length, dtype=np.int32)
-        self.frame.set(tokens=tokens, positions=positions)
+        slots = np.zeros(tokens, np.int32)
+        self.frame.set(tokens=tokens, positions=positions, slots=slots)
         partial = tokens == 1
         floats = case.workers * shape.partial_floats if partial else tokens * shape.result_features
         out = np.full(floats, np.nan, np.float32)
