@@ -66,8 +66,12 @@ def test_float32_logits_are_the_interpreters(case: Case) -> None:
 @pytest.mark.parametrize("case", [*ROUNDED, *MIXED], ids=str)
 def test_logits_of_stored_formats_are_the_interpreters(case: Case) -> None:
     # Another order of a sum may round one of 64 inputs of a product the other way: by 1/127 of the
-    # largest, which moves a result of their size by 1/127/8 = 1e-3. A few may happen.
-    assert close(native(built(case), [TOKENS]), reference(built(case), rounded=True), 4e-3)
+    # largest, which moves a result of their size by 1/127/8 = 1e-3, and later roundings with it.
+    # That befalls a token here and there: most agree to what 16 bits of keys and values leave.
+    found, expected = native(built(case), [TOKENS]), reference(built(case), rounded=True)
+    assert close(found, expected, 2e-2)
+    apart = np.abs(found - expected).max(axis=1) > 2e-4 * np.abs(expected).max()
+    assert apart.sum() <= TOKENS // 10
 
 
 def test_the_number_of_workers_makes_no_difference() -> None:
