@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.api import Model, compile, load
+    from headrace.engine.batch import BatchGeneration
     from headrace.engine.generation import Generation
     from headrace.errors import HeadraceError
 
-__all__ = ["Generation", "HeadraceError", "Model", "compile", "load"]
+__all__ = ["BatchGeneration", "Generation", "HeadraceError", "Model", "compile", "load"]
 
 #: Where each public name is defined; importing headrace alone costs nothing.
 _HOMES = {
+    "BatchGeneration": "headrace.engine.batch",
     "Generation": "headrace.engine.generation",
     "HeadraceError": "headrace.errors",
     "Model": "headrace.api",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.build import Artifact, Options, Weights, build, default_workers
+from headrace.engine.batch import BatchGeneration
 from headrace.engine.engine import Engine
 from headrace.engine.generation import Generation
 from headrace.engine.request import DEFAULT_MAX_TOKENS, Request, is_integer
@@ -32,6 +33,7 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     *,
+    kv_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model, compiled for this machine; the first time takes long, then a second or less.
@@ -44,13 +46,15 @@ def load(
         threads: None takes one for each physical core allowed.
         context: tokens that prompt and answer may have together; None takes what the model
             was made for, up to 8192.
+        kv_tokens: tokens whose keys and values are kept together, of all answers of a batch; None
+            keeps four contexts.
         progress: is told of downloads, compilation and packing.
 
     Raises:
         HeadraceError: its subclasses say what is wrong, where, and what to do about it.
     """
     options = Options(default_workers() if threads is None else threads, weights)
-    return Model(build(source, options, progress), context=context)
+    return Model(build(source, options, progress), context=context, kv_tokens=kv_tokens)
 
 
 def compile(
@@ -89,12 +93,21 @@ class Model:
     Close it, or use it as a context manager, to give its threads and memory back.
     """
 
-    def __init__(self, artifact: Artifact, *, context: int | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, *, context: int | None = None, kv_tokens: int | None = None
+    ) -> None:
         self.artifact = artifact
         _check_context(context, artifact.manifest.context)
         manifest = artifact.manifest
         cpus = probe_host().worker_cpus(manifest.workers)
-        self.program = Program(manifest, artifact.code, artifact.packed, context=context, cpus=cpus)
+        self.program = Program(
+            manifest,
+            artifact.code,
+            artifact.packed,
+            context=context,
+            kv_tokens=kv_tokens,
+            cpus=cpus,
+        )
         self._engine = Engine(self.program, artifact.about.stop_tokens)
 
     @property
@@ -178,9 +191,7 @@ class Model:
         request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
         if not isinstance(prompt, str):
             return self._engine.generate(prompt, request)
-        if not raw:
-            return self._text(self._chat_tokens([{"role": "user", "content": prompt}]), request)
-        return self._text(self.tokenizer.encode(prompt, special=True), request)
+        return self._text(self._prompt(prompt, raw=raw), request)
 
     def chat(
         self,
@@ -202,6 +213,69 @@ class Model:
         """
         request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
         return self._text(self._chat_tokens(messages, **variables), request)
+
+    @overload
+    def generate_batch(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        min_p: float = ...,
+        seed: int | None = ...,
+        raw: bool = ...,
+    ) -> BatchGeneration[str]: ...
+
+    @overload
+    def generate_batch(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        min_p: float = ...,
+        seed: int | None = ...,
+    ) -> BatchGeneration[int]: ...
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str] | Sequence[Sequence[int]],
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        seed: int | None = None,
+        raw: bool = True,
+    ) -> BatchGeneration[str] | BatchGeneration[int]:
+        """Continue many prompts together: pairs of a prompt's number and a piece, as they are made.
+
+        Each answer is what `generate` gives for its prompt, whatever else is in the batch; many
+        together take little longer than one. `BatchGeneration.collect` gives all of them at once.
+        Arguments and errors as `generate`.
+        """
+        request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        if not texts:
+            ids = [prompt for prompt in prompts if not isinstance(prompt, str)]
+            return self._engine.generate_batch(ids, request)
+        if len(texts) != len(prompts):
+            raise RequestError("prompts are all texts or all tokens", where="prompts")
+        tokens = self._engine.generate_batch(
+            [self._prompt(text, raw=raw) for text in texts], request
+        )
+        streams = [self.tokenizer.stream() for _ in texts]
+        return tokens.through(_batch_pieces(tokens, streams))
+
+    def _prompt(self, text: str, *, raw: bool) -> list[int]:
+        if raw:
+            return self.tokenizer.encode(text, special=True)
+        return self._chat_tokens([{"role": "user", "content": text}])
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each of the tokens, `[T, vocabulary]`.
@@ -242,6 +316,18 @@ def _pieces(tokens: Generation[int], stream: TextStream) -> Generator[str, None,
                 yield text
     if text := stream.flush():
         yield text
+
+
+def _batch_pieces(
+    tokens: BatchGeneration[int], streams: Sequence[TextStream]
+) -> Generator[tuple[int, str], None, None]:
+    with tokens:
+        for index, token in tokens:
+            if text := streams[index].push(token):
+                yield index, text
+    for index, stream in enumerate(streams):
+        if text := stream.flush():
+            yield index, text
 
 
 def _check_context(context: int | None, most: int) -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.engine.engine import STEPS
+from headrace.engine.scheduler import STEPS
 from headrace.errors import ContextLengthError
 from headrace.runtime.program import Program
 from headrace.runtime.schedule import Schedule
@@ -44,7 +44,7 @@ class Runner:
             part = tokens[start : start + chunk]
             last = start + chunk >= count
             rows = np.array([len(part) - 1], np.int32) if last else _NO_ROWS
-            self._run(Schedule(part, start, rows))
+            self._run(Schedule.of(part, start, rows))
         return perf_counter() - begin
 
     def decode(self, start: int, count: int) -> float:
@@ -53,8 +53,8 @@ class Runner:
         begin = perf_counter()
         while done < count:
             steps = min(STEPS, count - done)
-            self._run(Schedule(token, start + done, np.zeros(1, np.int32), steps))
-            token = np.array(self.program.poll()[-1:], np.int32)
+            self._run(Schedule.of(token, start + done, np.zeros(1, np.int32), steps))
+            token = np.array([self.program.poll()[-1].token], np.int32)
             done += steps
         return perf_counter() - begin
 

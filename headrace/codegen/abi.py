@@ -11,23 +11,23 @@ from enum import IntEnum
 #: Positions of one KV block.
 KV_BLOCK = 64
 
-#: Rows of logits that one step can give.
-MAX_OUTPUTS = 32
+#: Sequences that a step can have, and rows of logits that it can give.
+MAX_SEQUENCES = 64
+MAX_OUTPUTS = MAX_SEQUENCES
 
-#: Most candidate stop tokens of a schedule.
+#: Most candidate stop tokens of a sequence.
 MAX_STOPS = 64
 
 _LINE_WORDS = 8
 
-#: Words written by the host before it raises `epoch`.
+#: Words written by the host before it raises `epoch`; worker 0 writes counts for the next step.
 _SCHEDULE = (
     "command",
     "token_count",
     "output_count",
     "sampling",
-    "max_steps",
-    "stop_count",
-    "sweep_bytes",
+    "steps_left",
+    "until_end",
     "sweep_passes",
     "tokens",
     "positions",
@@ -35,7 +35,8 @@ _SCHEDULE = (
     "segments",
     "segment_count",
     "outputs",
-    "stops",
+    "sampled",
+    "sequences",
     "ring",
     "block_table",
     "table_stride",
@@ -46,11 +47,6 @@ _SCHEDULE = (
     "vectors",
     "rows",
     "tables",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "seed",
     "spins",
     "yields",
 )
@@ -70,6 +66,13 @@ SLEEPERS = 4
 WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "profile": 18}
 WORKER_STRIDE = 24
 WORKERS_AT = 4 * _LINE_WORDS + len(_POLLED) * _LINE_WORDS
+
+_SEQUENCE = ("temperature", "top_k", "top_p", "min_p", "seed", "stops", "stop_count", "left")
+
+#: Words of the record of one slot's sequence: how its tokens are drawn, and when it ends: at a stop
+#: token, or when none are `left`.
+SEQUENCE_WORDS = {name: index for index, name in enumerate(_SEQUENCE)}
+SEQUENCE_STRIDE = _LINE_WORDS
 
 
 class Command(IntEnum):

@@ -13,7 +13,7 @@ from headrace.codegen.widths import FLOAT, padded, width
 from headrace.ir.model_ops import SampleOp
 from headrace.ir.program_ops import FrequenciesOp
 from headrace.ir.shapes import weight_shape
-from headrace.ir.stages import stage_name
+from headrace.ir.stages import stage_kind, stage_name
 
 _HUGE_PAGE = 2 << 20
 
@@ -93,13 +93,12 @@ def _cache(plan: Plan) -> CacheShape:
 def _edges(plan: Plan) -> int:
     """Pairs of a waiting worker and a counter that it looks at, in one step.
 
-    A stage that worker 0 does alone has one waiting worker. After each step, all others wait for
-    worker 0's decision.
+    Worker 0 samples the one token. After each step, all others wait for its decision.
     """
     others = plan.workers - 1
     waits = 0
     for stage in plan.stages:
         if stage.after is not None and stage.after.data:
-            alone = stage.shard is not None and stage.shard.data.axis == "one"
-            waits += plan.stage_trips(stage) * (1 if alone else plan.workers)
+            waiting = 1 if stage_kind(stage) == "sample" else plan.workers
+            waits += plan.stage_trips(stage) * waiting
     return waits * others + others

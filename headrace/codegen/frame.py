@@ -32,6 +32,8 @@ FIELDS = (
     "segments",
     "segment_count",
     "output_rows",
+    "sampled",
+    "sequences",
     "block_table",
     "table_stride",
     "prefetched",
@@ -53,6 +55,8 @@ _POINTERS = frozenset(
         "slots",
         "segments",
         "output_rows",
+        "sampled",
+        "sequences",
         "block_table",
         "prefetched",
         "profile",
@@ -96,8 +100,15 @@ class Frame:
         """The slot (i64) of the sequence that a row's token belongs to."""
         return self._entry("slots", row)
 
+    def output_row(self, output: Value) -> Value:
+        """The row (i64) of a token whose logits are wanted."""
+        return self._entry("output_rows", output)
+
     def _entry(self, name: str, row: Value) -> Value:
         return self.e.sext(self.e.load(self.e.offset(self.get(name), row, I32), I32), I64)
+
+    def set_control(self, name: str, value: Value) -> None:
+        self.e.store(value, self.control_place(name))
 
     def worker_place(self, name: str, worker: Value | int) -> Value:
         """The address of a word that belongs to one worker."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp
+from headrace.codegen.sequences import SequenceRecord
 from headrace.codegen.tile import (
     F32,
     F64,
@@ -60,28 +60,29 @@ def _floats(e: Emitter, base: Value, index: Value, mask: Value | None, fill: flo
 
 
 def sample_token(module: ir.Module, features: frozenset[str], count: int) -> ir.Function:
-    """The function `(frame, logits, weights) -> i64`; weights is scratch, f32 `[count]`."""
+    """The function `(sequence record, position, logits, weights) -> i64`.
+
+    position: of the token before. weights: scratch, f32 `[count]`.
+    """
     name = f"sample_{count}"
     found = module.globals.get(name)
     if found is not None:
         return found
     greedy = largest_index(module, features, count)
-    e, (base, logits, weights) = function(module, name, [PTR] * 3, features, result=I64)
-    frame = Frame(e, base)
+    arguments = [PTR, I64, PTR, PTR]
+    e, args = function(module, name, arguments, features, result=I64)
+    base, position, logits, weights = args
+    record = SequenceRecord(e, base)
     token = e.variable(e.call(greedy, logits))
-    temperature = _parameter(e, frame, "temperature")
+    temperature = record.real("temperature")
     with e.when(temperature > 0.0):
         largest = e.load(e.offset(logits, token.get(), F32), F32)
         _weigh(e, logits, weights, largest, 1.0 / temperature, count)
-        threshold = _threshold(e, frame, weights, count)
-        token.set(_draw(e, frame, weights, threshold, count))
+        threshold = _threshold(e, record, weights, count)
+        share = _uniform(e, record, position)
+        token.set(_draw(e, share, weights, threshold, count))
     e.give(token.get())
     return e.function
-
-
-def _parameter(e: Emitter, frame: Frame, name: str) -> Value:
-    raw = frame.control_word(name, F64)
-    return Value(e, e.builder.fptrunc(raw.raw, F32))
 
 
 def _weigh(
@@ -92,19 +93,19 @@ def _weigh(
         e.store(exp(e, (own - largest) * factor), e.offset(weights, index, F32), mask)
 
 
-def _threshold(e: Emitter, frame: Frame, weights: Value, count: int) -> Value:
+def _threshold(e: Emitter, record: SequenceRecord, weights: Value, count: int) -> Value:
     """The least weight that is kept."""
     threshold = e.variable(e.f32(0.0))
-    top_k = frame.control_word("top_k")
+    top_k = record.word("top_k")
     with e.when(e.both(top_k > 0, top_k < count)):
         wanted = e.to_float(top_k)
         threshold.set(_bisect(e, weights, count, wanted, _counts))
-    top_p = _parameter(e, frame, "top_p")
+    top_p = record.real("top_p")
     with e.when(top_p < 1.0):
         wanted = _total(e, weights, count, threshold.get(), _masses) * top_p
         found = _bisect(e, weights, count, wanted, _masses)
         threshold.set(e.maximum(threshold.get(), found))
-    return e.maximum(threshold.get(), _parameter(e, frame, "min_p"))
+    return e.maximum(threshold.get(), record.real("min_p"))
 
 
 Measure = Callable[[Emitter, Value], Value]
@@ -147,12 +148,12 @@ def _mass(e: Emitter, weights: Value, count: int, threshold: Value) -> Value:
     return e.reduce_add(total.get())
 
 
-def _draw(e: Emitter, frame: Frame, weights: Value, threshold: Value, count: int) -> Value:
-    """The first kept token at which the running sum passes a random share of the whole.
+def _draw(e: Emitter, share: Value, weights: Value, threshold: Value, count: int) -> Value:
+    """The first kept token at which the running sum passes a share of the whole.
 
     In float64: the running sum must reach the whole, and small weights must count beside it.
     """
-    target = _mass(e, weights, count, threshold) * e.to_double(_uniform(e, frame))
+    target = _mass(e, weights, count, threshold) * e.to_double(share)
     chosen = e.variable(e.i64(-1))
     passed = e.variable(e.const(0.0, F64))
     found = e.variable(Value(e, ir.Constant(I1, 0)))
@@ -167,11 +168,9 @@ def _draw(e: Emitter, frame: Frame, weights: Value, threshold: Value, count: int
     return chosen.get()
 
 
-def _uniform(e: Emitter, frame: Frame) -> Value:
+def _uniform(e: Emitter, record: SequenceRecord, position: Value) -> Value:
     """A number in [0, 1) from the seed and the position (splitmix64, Steele et al. 2014)."""
-    row = e.load(frame.get("output_rows"), I32)
-    position = e.sext(e.load(e.offset(frame.get("positions"), e.sext(row, I64), I32), I32), I64)
-    state = frame.control_word("seed") + (position + 1) * _GOLDEN
+    state = record.word("seed") + (position + 1) * _GOLDEN
     for shift, factor in zip((30, 27), _MIX, strict=True):
         state = (state ^ (state >> shift)) * factor
     state = state ^ (state >> 31)

@@ -10,6 +10,7 @@ from headrace.codegen.places import Places
 from headrace.codegen.product_code import emit_product_stage
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.sampling import sample_token
+from headrace.codegen.sequences import SequenceRecord
 from headrace.codegen.tile import I32, Value
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, AttentionOp
@@ -79,12 +80,17 @@ def _append(attention: AttentionOp) -> AppendOp:
 
 
 def _emit_sample(places: Places) -> None:
-    """Worker 0 alone samples, and leaves the token where the next step finds it."""
+    """Workers sample the wanted rows in turn, each for its own sequence."""
     e, frame = places.e, places.frame
     values = outer_values(places.stage)
     (logits,) = (value for value in values if isinstance(value.type, TensorType))
-    kernel = sample_token(e.module, e.features, places.plan.vocabulary)
-    with e.when(frame.get("worker").equals(0)):
-        weights = places.private(places.plan.scratch.weights)
-        token = e.call(kernel, frame.base, places.buffer(logits), weights)
-        e.store(e.trunc(token, I32), frame.get("token_ids"))
+    kernel, rows = (
+        sample_token(e.module, e.features, places.plan.vocabulary),
+        places.rows_of(logits),
+    )
+    weights = places.private(places.plan.scratch.weights)
+    with e.range(frame.get("worker"), places.row_count, places.plan.workers) as output:
+        row = frame.output_row(output)
+        record = SequenceRecord.of_slot(frame, frame.slot(row))
+        token = e.call(kernel, record.base, frame.position(row), rows(output), weights)
+        e.store(e.trunc(token, I32), e.offset(frame.get("sampled"), output, I32))

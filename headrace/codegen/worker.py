@@ -1,8 +1,8 @@
 """The persistent program: one function that each worker enters once and leaves at the end.
 
 A worker sleeps until the host raises `epoch`, then does its share of every stage of every step
-of the schedule. Worker 0 also samples, decides whether there is a next step, and hands tokens to
-the host through the ring.
+of the schedule. Worker 0 also decides whether there is a next step, and hands tokens to the host
+through the ring.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from headrace.codegen import abi
 from headrace.codegen.buffers import has_output_rows
+from headrace.codegen.decide import Decision
 from headrace.codegen.frame import FRAME_BYTES, Frame, worker_table
 from headrace.codegen.places import Places
 from headrace.codegen.plan import Plan
@@ -21,7 +22,7 @@ from headrace.codegen.stage import emit_before_wait, emit_stage
 from headrace.codegen.streams import stream_length
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import Target
-from headrace.codegen.tile import I32, I64, PTR, Emitter, Value, function
+from headrace.codegen.tile import I64, PTR, Emitter, Value, function
 from headrace.codegen.tokens import await_word, raise_word, signal
 from headrace.codegen.waits import Waits
 from headrace.ir.mapping_ops import StageOp
@@ -37,7 +38,7 @@ _IDLE_SPINS = 2000
 #: Addresses in the control block that stages find in the frame, under the same names.
 _ADDRESSES = (
     *("shared", "cache", "vectors", "rows", "tables"),
-    *("positions", "slots", "segments", "block_table"),
+    *("positions", "slots", "segments", "sampled", "sequences", "block_table"),
 )
 
 
@@ -72,11 +73,7 @@ class WorkerCode:
         places = Places(e, frame, self.plan, stage, trip)
         waits = Waits(e, frame, self.plan)
         emit_before_wait(places)
-        if stage.shard is not None and stage.shard.data.axis == "one":
-            with e.when(frame.get("worker").equals(0)):
-                waits.before(stage)
-        else:
-            waits.before(stage)
+        self._before(waits, stage)
         if self.profile:
             self._account(e, frame, PROFILE_WORDS * index)
         emit_stage(places)
@@ -96,35 +93,29 @@ class WorkerCode:
         e.store(e.load(place, I64) + (now - frame.get("mark")), place)
         frame.set("mark", now)
 
+    def _before(self, waits: Waits, stage: StageOp) -> None:
+        """Wait for a stage's tokens; who has no row to sample goes on."""
+        if stage_kind(stage) != "sample":
+            waits.before(stage)
+            return
+        with waits.e.when(waits.frame.get("worker") < waits.frame.get("outputs")):
+            waits.before(stage)
+
     def _decide(self, e: Emitter, frame: Frame) -> None:
-        """Worker 0 hands the token to the host and prepares the next step."""
+        """Worker 0 waits until all have sampled, and prepares the next step."""
         with e.when(frame.get("worker").equals(0)):
-            token = e.load(frame.get("token_ids"), I32)
-            count = frame.control_word("ring_count")
-            ring = frame.control_word("ring", PTR)
-            e.store(token, e.offset(ring, count, I32))
-            e.store_release(count + 1, frame.control_place("ring_count"))
-            place = e.offset(frame.get("positions"), self._last(e, frame), I32)
-            last = e.sext(e.load(place, I32), I64)
-            e.store(e.trunc(last + 1, I32), frame.get("positions"))
-            e.store(e.i32(0), frame.get("output_rows"))
-            more = count + 1 < frame.control_word("max_steps")
-            more = e.both(more, self._no_stop(e, frame, token))
-            more = e.both(more, last + 1 < frame.get("capacity"))
-            more = e.both(more, e.load_acquire(frame.control_place("cancel"), I64).equals(0))
-            e.store(e.zext(more, I64), frame.control_place("go"))
+            with e.when(frame.get("outputs") > 1):
+                self._await_others(e, frame, frame.get("sequence") + 1)
+            Decision(e, frame).emit()
 
-    def _last(self, e: Emitter, frame: Frame) -> Value:
-        """The row of the token that was sampled for."""
-        return e.sext(e.load(frame.get("output_rows"), I32), I64)
-
-    def _no_stop(self, e: Emitter, frame: Frame, token: Value) -> Value:
-        hits = e.variable(e.i64(0))
-        stops = frame.control_word("stops", PTR)
-        with e.range(0, frame.control_word("stop_count")) as index:
-            same = e.load(e.offset(stops, index, I32), I32).equals(token)
-            hits.set(hits.get() + e.zext(same, I64))
-        return hits.get().equals(0)
+    def _await_others(self, e: Emitter, frame: Frame, target: Value) -> None:
+        """Wait until all workers but worker 0 have counted so far."""
+        wait = await_word(self.out, self.features)
+        spins, yields = frame.control_word("spins"), frame.control_word("yields")
+        for other in range(1, self.plan.workers):
+            place = frame.worker_place("counter", other)
+            sleepers = frame.worker_place("sleepers", other)
+            e.call(wait, place, sleepers, target, spins, yields)
 
     # one step, one schedule
 
@@ -165,8 +156,7 @@ class WorkerCode:
         """The function `(frame)`: all steps of one schedule."""
         e, (base,) = function(self.out, "run", [PTR], self.features)
         frame = Frame(e, base)
-        frame.set("tokens", frame.control_word("token_count"))
-        frame.set("outputs", frame.control_word("output_count"))
+        self._take_counts(frame)
         frame.set("prefetched", frame.get("stream"))
         if self.profile:
             frame.set("mark", e.intrinsic(_clock(self.target), I64))
@@ -174,12 +164,17 @@ class WorkerCode:
         sampling = frame.control_word("sampling") > 0
         go = e.variable(self._continues(e, frame, sampling))
         with e.loop_while(lambda: go.get() > 0):
-            frame.set("tokens", e.i64(1))
-            frame.set("outputs", e.i64(1))
+            self._take_counts(frame)
             e.call(step, base)
             go.set(self._continues(e, frame, sampling))
         e.give()
         return e.function
+
+    def _take_counts(self, frame: Frame) -> None:
+        """What the coming step has, as the host or worker 0 has said."""
+        frame.set("tokens", frame.control_word("token_count"))
+        frame.set("outputs", frame.control_word("output_count"))
+        frame.set("segment_count", frame.control_word("segment_count"))
 
     def _continues(self, e: Emitter, frame: Frame, sampling: Value) -> Value:
         """Worker 0's decision, once its sampling of this step is done."""
@@ -236,7 +231,7 @@ class WorkerCode:
         """Addresses that the host may change between schedules."""
         for name in _ADDRESSES:
             frame.set(name, frame.control_word(name, PTR))
-        for name in ("table_stride", "capacity", "segment_count"):
+        for name in ("table_stride", "capacity"):
             frame.set(name, frame.control_word(name))
         frame.set("token_ids", frame.control_word("tokens", PTR))
         frame.set("output_rows", frame.control_word("outputs", PTR))
@@ -255,13 +250,7 @@ class WorkerCode:
         """Count the end of the command; worker 0 tells the host when all have come to it."""
         signal(e, frame)
         with e.when(frame.get("worker").equals(0)):
-            wait = await_word(self.out, self.features)
-            for other in range(1, self.plan.workers):
-                place = frame.worker_place("counter", other)
-                sleepers = frame.worker_place("sleepers", other)
-                target = frame.get("sequence")
-                spins, yields = frame.control_word("spins"), frame.control_word("yields")
-                e.call(wait, place, sleepers, target, spins, yields)
+            self._await_others(e, frame, frame.get("sequence"))
             done = frame.control_place("finished")
             raise_word(e, done, e.offset(done, 32), e.load(done, I64) + 1)
 

@@ -1,34 +1,35 @@
-"""One sequence at a time: a request becomes schedules of many steps each."""
+"""Requests become schedules: one answer, or many at once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.engine.batch import BatchGeneration
+from headrace.engine.blocks import blocks_for
+from headrace.engine.driver import Driver
 from headrace.engine.generation import Generation, Record
 from headrace.engine.prompt import check_tokens
 from headrace.engine.request import Request
+from headrace.engine.scheduler import Scheduler
+from headrace.engine.sequence import SequenceState
 from headrace.errors import RequestError
 from headrace.runtime.program import Program
-from headrace.runtime.schedule import Sampling, Schedule
-
-FIRST_STEPS = 8  # the first words appear early
-STEPS = 32  # the gain of longer schedules flattens near 20
-POLL_SECONDS = 0.015  # the host may share a core with a worker
-NO_ROWS = np.empty(0, np.int32)
+from headrace.runtime.schedule import Schedule
 
 
 class Engine:
-    """Runs requests on a loaded program, one after another; see `Generation`."""
+    """Runs requests on a loaded program; see `Generation` and `BatchGeneration`."""
 
     def __init__(self, program: Program, stops: Sequence[int] = ()) -> None:
         self.program = program
         self._stops = tuple(stops)
+        self._driver = Driver(program)
         self._busy = threading.Lock()
 
     @property
@@ -44,9 +45,35 @@ class Engine:
             RequestError: a token is not in the vocabulary.
             ContextLengthError: the prompt is longer than the context.
         """
-        tokens = check_tokens(prompt, self.vocabulary, self.program.context)
-        record = Record(len(tokens))
-        return Generation(self._generate(tokens, request, record), record)
+        sequence, record = self._sequence(prompt, request)
+        pieces = self._tokens([sequence], [record])
+        return Generation((token for _, token in pieces), record)
+
+    def generate_batch(
+        self, prompts: Sequence[Sequence[int]], requests: Request | Sequence[Request]
+    ) -> BatchGeneration[int]:
+        """The tokens that follow each of the prompts, made together.
+
+        As many sequences as the KV cache and a step hold are decoded at a time; where one ends, the
+        next prompt takes its place. An answer does not depend on its company.
+
+        Args:
+            requests: one for all, or one a prompt.
+
+        Raises: as `generate`; `where` names the prompt.
+            RequestError: there are not as many requests as prompts.
+        """
+        each = [requests] * len(prompts) if isinstance(requests, Request) else list(requests)
+        if len(each) != len(prompts):
+            raise RequestError(
+                f"{len(prompts)} prompts have {len(each)} requests", where="requests"
+            )
+        made = [
+            self._sequence(prompt, request, f"prompts[{index}]")
+            for index, (prompt, request) in enumerate(zip(prompts, each, strict=True))
+        ]
+        records = [record for _, record in made]
+        return BatchGeneration(self._tokens([own for own, _ in made], records), records)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token, `[T, vocabulary]`.
@@ -56,92 +83,65 @@ class Engine:
         tokens = check_tokens(ids, self.vocabulary, self.program.context)
         result = np.empty((len(tokens), self.vocabulary), np.float32)
         with self._alone():
+            self._driver.rest()
+            self.program.set_blocks(0, range(blocks_for(len(tokens))))
             rows = self.program.manifest.max_outputs
             for start in range(0, len(tokens), rows):
                 chunk = tokens[start : start + rows]
                 outputs = np.arange(len(chunk), dtype=np.int32)
-                self._finish(Schedule(chunk, start, outputs, 0, Sampling(), ()))
+                self._driver.run(Schedule.of(chunk, start, outputs))
                 result[start : start + rows] = self.program.logits()
         return result
 
-    def _generate(
-        self, prompt: NDArray[np.int32], request: Request, record: Record
-    ) -> Generator[int, None, None]:
-        with self._alone():
-            calls = self.program.host_calls
-            record.start()
-            record.finish_reason = "cancelled"  # unless it comes to an end of its own
-            try:
-                record.finish_reason = yield from self._schedules(prompt, request, record)
-            finally:
-                record.host_calls = self.program.host_calls - calls
-
-    def _schedules(
-        self, prompt: NDArray[np.int32], request: Request, record: Record
-    ) -> Generator[int, None, Literal["stop", "length"]]:
+    def _sequence(
+        self, prompt: Sequence[int], request: Request, where: str = "prompt"
+    ) -> tuple[SequenceState, Record]:
+        tokens = check_tokens(prompt, self.vocabulary, self.program.context, where)
+        limit = min(request.max_tokens, self.program.context - len(tokens) + 1)
         sampling = request.sampling(self.vocabulary)
-        left = min(request.max_tokens, self.program.context - len(prompt) + 1)
-        start = self._prefill(prompt, sampling)
-        tokens, steps = prompt[start:], FIRST_STEPS
-        while left > 0:
-            last = np.array([len(tokens) - 1], np.int32)
-            schedule = Schedule(tokens, start, last, min(steps, left), sampling, self._stops)
-            produced = yield from self._follow(schedule, record)
-            if produced[-1] in self._stops:
-                return "stop"
-            left -= len(produced)
-            start += len(tokens) + len(produced) - 1
-            tokens, steps = np.array(produced[-1:], np.int32), STEPS
-        return "length"
+        return SequenceState(tokens, limit, sampling, self._stops), Record(len(tokens))
 
-    def _prefill(self, prompt: NDArray[np.int32], sampling: Sampling) -> int:
-        """Run all chunks of a prompt but the last one; gives the position where that starts."""
-        chunk = self.program.manifest.max_tokens
-        last = (len(prompt) - 1) // chunk * chunk
-        for start in range(0, last, chunk):
-            self._finish(Schedule(prompt[start : start + chunk], start, NO_ROWS, 0, sampling, ()))
-        return last
+    def _tokens(
+        self, sequences: Sequence[SequenceState], records: Sequence[Record]
+    ) -> Generator[tuple[int, int], None, None]:
+        """Pairs of a sequence's number and its next token, stop tokens left out."""
+        numbers = {sequence: index for index, sequence in enumerate(sequences)}
+        with self._alone():
+            scheduler = Scheduler(self.program.storage.blocks, self.program.manifest.max_tokens)
+            for sequence, record in zip(sequences, records, strict=True):
+                record.start()
+                scheduler.add(sequence)
+            try:
+                for fresh in self._generated(scheduler, numbers, records):
+                    for sequence, token in fresh:
+                        if token not in sequence.stops:
+                            records[numbers[sequence]].generated += 1
+                            yield numbers[sequence], token
+            finally:
+                for record in records:
+                    record.finish_reason = record.finish_reason or "cancelled"
 
-    def _follow(self, schedule: Schedule, record: Record) -> Generator[int, None, list[int]]:
-        """Give the tokens of a schedule while it runs; returns all, the stop token included."""
-        produced: list[int] = []
-        with self._submitted(schedule):
-            finished = False
-            while not finished:
-                finished = self.program.wait(POLL_SECONDS)
-                fresh = self.program.poll()
-                produced += fresh
-                if fresh:
-                    record.saw(len(fresh))
-                for token in fresh:
-                    if token not in self._stops:
-                        record.generated += 1
-                        yield token
-        return produced
-
-    def _finish(self, schedule: Schedule) -> None:
-        with self._submitted(schedule):
-            while not self.program.wait(POLL_SECONDS):
-                pass
-
-    @contextmanager
-    def _submitted(self, schedule: Schedule) -> Generator[None]:
-        """Submit; whatever interrupts the block, the native program rests when it is left.
-
-        A second Ctrl-C may come while the first lets the program end: the next request waits.
-        """
-        self._rest()
-        self.program.submit(schedule)
-        try:
-            yield
-        finally:
-            self._rest()
-            self.program.poll()
-
-    def _rest(self) -> None:
-        if not self.program.finished:
-            self.program.cancel()
-            self.program.wait()
+    def _generated(
+        self,
+        scheduler: Scheduler,
+        numbers: Mapping[SequenceState, int],
+        records: Sequence[Record],
+    ) -> Generator[list[tuple[SequenceState, int]], None, None]:
+        """Run all schedules; tokens with their sequences, as they come."""
+        self._driver.rest()
+        while (schedule := scheduler.next()) is not None:
+            for sequence in scheduler.admitted:
+                self.program.set_blocks(sequence.slot, sequence.blocks)
+            for sequence in scheduler.scheduled:
+                records[numbers[sequence]].host_calls += 1
+            for fresh in self._driver.follow(schedule):
+                taken = [(scheduler.take(each), each.token) for each in fresh]
+                for sequence, count in Counter(sequence for sequence, _ in taken).items():
+                    record = records[numbers[sequence]]
+                    record.saw(count)
+                    record.finish_reason = sequence.finish_reason
+                yield taken
+            scheduler.finish()
 
     @contextmanager
     def _alone(self) -> Generator[None]:

@@ -13,7 +13,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 #: How a stage's work is divided over workers.
-SHARD_AXES = ("rows", "context", "tokens", "one", "all")
+SHARD_AXES = ("rows", "context", "tokens", "all")
 
 #: Where a stage's result lives.
 STORAGES = ("shared", "partial", "private", "cache")

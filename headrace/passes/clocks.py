@@ -27,18 +27,10 @@ def shard_of(stage: StageOp) -> Shard:
     return stage.shard.data
 
 
-def executors(stage: StageOp, workers: int) -> Mask:
-    """Which workers execute a stage (and wait for its edges)."""
-    mask = np.ones(workers, np.bool_)
-    if shard_of(stage).axis == "one":
-        mask[1:] = False
-    return mask
-
-
 def producers(stage: StageOp, workers: int) -> Mask:
     """Which workers have a share in a stage's results: those that others wait for."""
     if shard_of(stage).axis != "rows":
-        return executors(stage, workers)
+        return np.ones(workers, np.bool_)
     mask = np.zeros(workers, np.bool_)
     for segment in segments(stage):
         mask |= np.array([len(rows) > 0 for rows in row_ranges(stage, segment)])
@@ -48,7 +40,7 @@ def producers(stage: StageOp, workers: int) -> Mask:
 def participants(stage: StageOp, workers: int) -> Mask:
     """Which workers read a stage's inputs: its producers, and all that need a private copy."""
     if any(storage(result) == "private" for result in stage.results_):
-        return executors(stage, workers)
+        return np.ones(workers, np.bool_)
     return producers(stage, workers)
 
 
@@ -64,14 +56,13 @@ class Clocks:
         self._done: list[Clock] = []
         self._producers: list[Mask] = []
 
-    def wait(self, stage: StageOp, place: int) -> None:
-        """The executors of `stage` wait until all producers have finished the execution `place`."""
+    def wait(self, place: int) -> None:
+        """All workers wait until all producers have finished the execution `place`."""
         learnt = self._done[place][self._producers[place]].max(axis=0, initial=-1)
-        waiting = executors(stage, self.workers)
-        self.known[waiting] = np.maximum(self.known[waiting], learnt)
+        self.known = np.maximum(self.known, learnt)
 
     def finish(self, stage: StageOp, place: int) -> None:
-        """Every executor finishes the execution `place`, which must be the next."""
+        """Every worker finishes the execution `place`, which must be the next."""
         assert place == len(self._done)
         np.fill_diagonal(self.known, place)
         self._done.append(self.known.copy())

@@ -68,11 +68,11 @@ def _wait_for_reads(
     for edge in edges:
         awaited = timeline.awaited(edge, at)
         if awaited is not None:
-            clocks.wait(at.stage, awaited)
+            clocks.wait(awaited)
     reads = reads_of(timeline, at, clocks.workers)
     for read in sorted(reads, key=lambda each: -each.made.place):
         if not clocks.covers(read.pairs, read.made.place):
             made = timeline.executions[read.made.place]
             name = made.stage.sym_name.data
             edges.append(TokenAttr.of(name, timeline.distance(made, at)))
-            clocks.wait(at.stage, made.place)
+            clocks.wait(made.place)

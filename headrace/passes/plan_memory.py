@@ -159,7 +159,7 @@ def _knowledge(timeline: Timeline, workers: int) -> list[Clock]:
         for edge in at.stage.after or ():
             awaited = timeline.awaited(edge, at)
             if awaited is not None:
-                clocks.wait(at.stage, awaited)
+                clocks.wait(awaited)
         found.append(clocks.known.copy())
         clocks.finish(at.stage, at.place)
     return found

@@ -13,7 +13,7 @@ from headrace.ir.model_ops import EmbeddingOp
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.stages import Kind, stage_kind, stage_name, stage_ops
 from headrace.ir.types import Shard, TokenAttr, WeightType
-from headrace.passes.clocks import executors, producers, shard_of
+from headrace.passes.clocks import producers, shard_of
 from headrace.passes.order_tokens import worker_count
 from headrace.passes.programs import stages_of
 
@@ -117,8 +117,9 @@ def _times(edge: TokenAttr, stage: StageOp, producer: StageOp) -> int:
 
 
 def _pairs(stage: StageOp, producer: StageOp, workers: int) -> int:
-    waiting, awaited = executors(stage, workers), producers(producer, workers)
-    return int(waiting.sum()) * int(awaited.sum()) - int((waiting & awaited).sum())
+    awaited = int(producers(producer, workers).sum())
+    # One token is sampled by worker 0; the others do not wait for its logits.
+    return awaited - 1 if stage_kind(stage) == "sample" else (workers - 1) * awaited
 
 
 def _weight_bytes(stage: StageOp) -> int:

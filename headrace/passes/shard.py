@@ -24,8 +24,9 @@ class ShardPass(ModulePass):
 
     Before: every operator is in a stage.
     After: every stage has a shard. Products: `rows`, contiguous units balanced by the bytes of
-        weights that each worker reads. Attention: `context`. Sampling: `one`. Embedding and
-        row-wise stages: `all` where their result is private, else (they append too) `tokens`.
+        weights that each worker reads. Attention: `context`. Sampling: `tokens`. Embedding
+        and row-wise stages: `all` where their result is private, else (they append too)
+        `tokens`.
     Leaves alone: what stages compute, and their order.
 
     Raises:
@@ -51,7 +52,7 @@ def _shard(stage: StageOp, workers: int) -> Shard:
         case "attention":
             return Shard("context")
         case "sample":
-            return Shard("one")
+            return Shard("tokens")
         case "embedding" | "rowwise":
             private = all(storage(result) == "private" for result in stage.results_)
             return Shard("all" if private else "tokens")

@@ -11,7 +11,6 @@ from headrace.report.stages import Edge, StageRow
 _AXES = {
     "context": "by KV entry",
     "tokens": "by token",
-    "one": "worker 0 alone",
     "all": "every worker",
 }
 

@@ -14,7 +14,6 @@ class Control:
     def __init__(self, workers: int) -> None:
         self._memory = Memory(8 * abi.control_words(workers))
         self._words = self._memory.view().view(np.int64)
-        self._reals = self._memory.view().view(np.float64)
 
     @property
     def address(self) -> int:
@@ -29,9 +28,6 @@ class Control:
 
     def __setitem__(self, name: str, value: int) -> None:
         self._words[abi.word(name)] = value
-
-    def set_real(self, name: str, value: float) -> None:
-        self._reals[abi.word(name)] = value
 
     def set_sleeper(self, name: str) -> None:
         """Say that somebody may be asleep on a polled word: whoever raises it wakes them."""

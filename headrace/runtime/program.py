@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from headrace.codegen import abi
 from headrace.codegen.manifest import Manifest
 from headrace.codegen.target import NativeLibrary, Target
-from headrace.errors import ContextLengthError, MachineError
+from headrace.errors import ContextLengthError, MachineError, RequestError
 from headrace.runtime.control import Control
-from headrace.runtime.mailbox import Mailbox
+from headrace.runtime.mailbox import Mailbox, Sampled
 from headrace.runtime.schedule import Schedule, check_schedule
 from headrace.runtime.storage import Storage
 from headrace.runtime.workers import Workers
 
 #: KV capacity in tokens where nothing else is asked for.
 DEFAULT_CONTEXT = 8192
+
+#: Contexts that fit the KV cache together, where nothing else is asked for.
+CONTEXTS = 4
 
 #: A pure read takes whole steps of its unrolled loop.
 _SWEEP_STEP = 512
@@ -30,7 +33,9 @@ _SWEEP_STEP = 512
 class Program:
     """Loads code and packed weights, and starts the workers; `close` ends them.
 
-    context: KV capacity in tokens; default the model's, at most DEFAULT_CONTEXT.
+    context: positions of a sequence; default the model's, at most DEFAULT_CONTEXT.
+    kv_tokens: entries of the KV cache, of all sequences together; default those of four contexts.
+        The system gives memory for an entry when it is first written.
     cpus: the processors to run on; default those that this process may use. Workers are pinned
         when there is a processor for each.
 
@@ -52,13 +57,14 @@ class Program:
         packed: Path,
         *,
         context: int | None = None,
+        kv_tokens: int | None = None,
         cpus: Sequence[int] | None = None,
     ) -> None:
         self.manifest = manifest
         self.workers = manifest.workers
         self.context = _context(manifest, context)
         self.host_calls = 0
-        self.storage = Storage(manifest, packed, self.context)
+        self.storage = Storage(manifest, packed, self.context, _entries(kv_tokens, self.context))
         self._control = Control(self.workers)
         self._mailbox = Mailbox(manifest, self._control)
         self._profiles = np.zeros((self.workers, len(manifest.stages), 2), np.int64)
@@ -95,7 +101,25 @@ class Program:
         """Whether the last schedule has ended."""
         return self._team.finished
 
-    def poll(self) -> list[int]:
+    def set_blocks(self, slot: int, blocks: Sequence[int]) -> None:
+        """Give the sequence in a slot its KV blocks, for positions from 0 on.
+
+        Raises:
+            RequestError: there is no such slot, a block does not exist, or there are too many.
+            MachineError: a schedule is running.
+        """
+        self._team.require_idle()
+        table, count = self.storage.block_table, self.storage.blocks
+        if not (0 <= slot < len(table) and len(blocks) <= table.shape[1]):
+            raise RequestError(
+                f"slot {slot} with {len(blocks)} blocks: there are slots 0 to {len(table) - 1} "
+                f"with {table.shape[1]} blocks"
+            )
+        if any(not 0 <= block < count for block in blocks):
+            raise RequestError(f"the cache has blocks 0 to {count - 1}, not all of {blocks}")
+        table[slot, : len(blocks)] = blocks
+
+    def poll(self) -> list[Sampled]:
         """Tokens generated since the last poll; never blocks."""
         return self._mailbox.poll()
 
@@ -162,6 +186,17 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _entries(asked: int | None, context: int) -> int:
+    if asked is None:
+        return CONTEXTS * context
+    if asked < context:
+        raise ContextLengthError(
+            f"a KV cache of {asked} tokens does not hold one sequence of {context}",
+            hint="load the model with a smaller context, or with more KV tokens",
+        )
+    return asked
 
 
 def _context(manifest: Manifest, asked: int | None) -> int:

@@ -22,14 +22,20 @@ class Storage:
     Attributes:
         streams, private: of each worker. vectors, shared, cache: of all.
         rows: the embeddings' tables, in the page cache.
-        block_table: int32, the KV block of each 64 positions.
+        blocks: KV blocks in the cache.
+        block_table: int32 `[MAX_SEQUENCES, blocks of the context]`: for each slot the KV block of
+            each 64 positions. Slot 0 has the first blocks until it is given others.
+
+    Args:
+        context: positions that a sequence may have.
+        kv_tokens: entries of the KV cache, of all sequences together.
 
     Raises:
         MachineError: not enough memory.
         CacheError: the packed weights are damaged.
     """
 
-    def __init__(self, manifest: Manifest, packed: Path, context: int) -> None:
+    def __init__(self, manifest: Manifest, packed: Path, context: int, kv_tokens: int) -> None:
         _require_size(packed, manifest.packed_bytes)
         self.streams = [
             read_file(packed, start, max(bytes, _LINE))
@@ -41,9 +47,11 @@ class Storage:
         self.rows = map_file(packed, manifest.rows_start, rows_bytes)
         self.shared = Memory(manifest.shared_bytes)
         self.private = [Memory(manifest.private_bytes) for _ in range(manifest.workers)]
-        blocks = -(-context // abi.KV_BLOCK)
-        self.cache = Memory(blocks * manifest.cache.block_bytes)
-        self.block_table = np.arange(blocks, dtype=np.int32)
+        self.blocks = -(-kv_tokens // abi.KV_BLOCK)
+        self.cache = Memory(self.blocks * manifest.cache.block_bytes)
+        own = -(-context // abi.KV_BLOCK)
+        self.block_table = np.zeros((abi.MAX_SEQUENCES, own), np.int32)
+        self.block_table[0] = np.arange(own)
         self.tables = rotary_tables(manifest.tables, context)
 
     def connect(self, control: Control) -> None:
@@ -53,7 +61,7 @@ class Storage:
         control["shared"] = self.shared.address
         control["cache"] = self.cache.address
         control["block_table"] = self.block_table.ctypes.data
-        control["table_stride"] = len(self.block_table)
+        control["table_stride"] = self.block_table.shape[1]
         control["tables"] = self.tables.ctypes.data
         for worker, (stream, private) in enumerate(zip(self.streams, self.private, strict=True)):
             control.set_worker(worker, "stream", stream.address)

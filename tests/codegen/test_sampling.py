@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from headrace.codegen import abi
 from headrace.codegen.sampling import largest_index, sample_token
-from tests.codegen.frames import FrameMemory
 from tests.codegen.native import LOWERINGS, TARGETS, Library, build
 
 Floats = NDArray[np.float32]
@@ -43,18 +43,13 @@ class Options:
 
 
 def draw(lowering: str, logits: Floats, options: Options, seed: int = 0, position: int = 5) -> int:
-    frame = FrameMemory(
-        positions=np.array([0, 0, position], np.int32), output_rows=np.array([2], np.int32)
-    )
-    frame.set_control(
-        temperature=float(options.temperature),
-        top_k=options.top_k,
-        top_p=float(options.top_p),
-        min_p=float(options.min_p),
-        seed=seed,
-    )
+    record = np.zeros(abi.SEQUENCE_STRIDE, np.int64)
+    for name in ("temperature", "top_p", "min_p"):
+        record.view(np.float64)[abi.SEQUENCE_WORDS[name]] = getattr(options, name)
+    record[abi.SEQUENCE_WORDS["top_k"]] = options.top_k
+    record[abi.SEQUENCE_WORDS["seed"]] = seed
     scratch = np.full(logits.size + 16, np.nan, np.float32)
-    token = library(lowering).call(f"sample_{logits.size}", frame.array, logits, scratch)
+    token = library(lowering).call(f"sample_{logits.size}", record, position, logits, scratch)
     assert token is not None
     return token
 

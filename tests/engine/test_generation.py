@@ -12,7 +12,7 @@ from headrace.api import Model
 from headrace.engine.engine import Engine
 from headrace.engine.request import Request
 from headrace.errors import ContextLengthError, RequestError
-from headrace.runtime.schedule import MAX_STEPS, Sampling, Schedule
+from headrace.runtime.schedule import MAX_STEPS, Schedule
 
 PROMPT = [5, 17, 200, 3, 44]
 
@@ -105,7 +105,7 @@ def test_closing_stops_and_frees_the_model(model: Model, engine: Engine) -> None
 def test_a_request_ends_what_a_second_interrupt_left_running(model: Model, engine: Engine) -> None:
     expected = list(engine.generate(PROMPT, Request(max_tokens=3)))
     tokens, last = np.array(PROMPT, np.int32), np.array([len(PROMPT) - 1], np.int32)
-    model.program.submit(Schedule(tokens, 0, last, MAX_STEPS, Sampling(), ()))
+    model.program.submit(Schedule.of(tokens, 0, last, MAX_STEPS))
     assert not model.program.finished
     assert list(engine.generate(PROMPT, Request(max_tokens=3))) == expected
 

@@ -49,7 +49,7 @@ builtin.module {
       %l = step.linear %selected, %w : tensor<?x64xf32>, !step.weight<[96, 64], "f32"> -> tensor<?x96xf32>
       step.yield %l : tensor<?x96xf32>
     }
-    %following = step.stage @sample shard <"one", []> after [#step.token<@head, 0>] buffers [#step.buffer<"shared", 3>] -> tensor<?xi32> {
+    %following = step.stage @sample shard <"tokens", []> after [#step.token<@head, 0>] buffers [#step.buffer<"shared", 3>] -> tensor<?xi32> {
       %n = step.sample %logits : tensor<?x96xf32> -> tensor<?xi32>
       step.yield %n : tensor<?xi32>
     }

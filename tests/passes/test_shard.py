@@ -41,7 +41,7 @@ def test_shards_of_smollm2() -> None:
         "head": (0, 768, 1536),
     }
     axes = {name: shard.axis for name, shard in shards.items() if not shard.bounds}
-    assert axes == {"embed": "tokens", "attention": "context", "sample": "one"}
+    assert axes == {"embed": "tokens", "attention": "context", "sample": "tokens"}
 
 
 def test_units_of_wider_formats_weigh_more() -> None:

@@ -25,7 +25,12 @@ def run(program: Program, schedule: Schedule) -> list[int]:
     """Run a schedule to its end; the tokens it gives."""
     program.submit(schedule)
     assert program.wait(60)
-    return program.poll()
+    return poll(program)
+
+
+def poll(program: Program) -> list[int]:
+    """Tokens of a program that runs one sequence."""
+    return [each.token for each in program.poll()]
 
 
 def logits(program: Program, tokens: NDArray[np.int32], chunks: Sequence[int]) -> Floats:
@@ -34,7 +39,7 @@ def logits(program: Program, tokens: NDArray[np.int32], chunks: Sequence[int]) -
     rows: list[Floats] = []
     start = 0
     for size in chunks:
-        run(program, Schedule(tokens[start : start + size], start, indices(range(size))))
+        run(program, Schedule.of(tokens[start : start + size], start, indices(range(size))))
         rows.append(program.logits().copy())
         start += size
     return np.concatenate(rows)
@@ -49,7 +54,7 @@ def generate(
 ) -> list[int]:
     """Tokens after a prompt, in one schedule."""
     last = indices([len(prompt) - 1])
-    return run(program, Schedule(prompt, 0, last, steps, sampling or Sampling(), stops))
+    return run(program, Schedule.of(prompt, 0, last, steps, sampling, stops))
 
 
 def poison(program: Program) -> None:

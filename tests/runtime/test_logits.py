@@ -104,7 +104,7 @@ def test_blocks_may_lie_anywhere_in_the_cache() -> None:
             parts = [logits(program, tokens[:30], [30])]
             for start in range(30, 200, 17):
                 part = tokens[start : start + 17]
-                schedule = Schedule(part, start, indices(range(len(part))))
+                schedule = Schedule.of(part, start, indices(range(len(part))))
                 run(program, schedule)
                 parts.append(program.logits().copy())
         found.append(np.concatenate(parts))
@@ -116,7 +116,7 @@ def test_only_the_wanted_rows_are_given() -> None:
     tokens = ids(12, case.manifest.vocabulary)
     with case.open(context=64) as program:
         whole = logits(program, tokens, [12])
-        run(program, Schedule(tokens, 0, indices([11, 3])))
+        run(program, Schedule.of(tokens, 0, indices([11, 3])))
         assert np.array_equal(program.logits(), whole[[11, 3]])
-        run(program, Schedule(tokens, 0, indices([])))
+        run(program, Schedule.of(tokens, 0, indices([])))
         assert program.logits().shape == (0, case.manifest.vocabulary)

@@ -51,11 +51,10 @@ def test_files_are_read_and_mapped(tmp_path: Path) -> None:
 
 def test_control_words_do_not_overlap() -> None:
     control = Control(2)
-    control["seed"] = -(2**63)
-    control.set_real("temperature", 0.7)
+    control["yields"] = -(2**63)
     control.set_worker(1, "stream", 99)
     control["epoch"] = 5
-    assert control["seed"] == -(2**63)
+    assert control["yields"] == -(2**63)
     assert control["epoch"] == 5
     assert control.place("epoch") - control.address == 8 * 32
 

@@ -37,7 +37,7 @@ def test_idle_workers_use_no_processor() -> None:
 def test_waiting_for_a_schedule_uses_no_processor() -> None:
     """The waiting thread sleeps; only the workers work."""
     with built(CASE).open(context=512) as program:
-        program.submit(Schedule(PROMPT, 0, indices([9]), 500, WARM))
+        program.submit(Schedule.of(PROMPT, 0, indices([9]), 500, WARM))
         before = time.thread_time()
         assert program.wait(30)
         assert time.thread_time() - before < 0.02
@@ -58,7 +58,7 @@ def test_close_joins_the_threads() -> None:
 def test_close_ends_a_running_schedule() -> None:
     before = threads()
     program = built(CASE).open(context=512)
-    program.submit(Schedule(PROMPT, 0, indices([9]), 500, WARM))
+    program.submit(Schedule.of(PROMPT, 0, indices([9]), 500, WARM))
     program.close()
     assert threads() == before
 
@@ -66,7 +66,7 @@ def test_close_ends_a_running_schedule() -> None:
 def test_a_forgotten_program_ends_its_threads() -> None:
     before = threads()
     program = built(CASE).open(context=512)
-    program.submit(Schedule(PROMPT, 0, indices([9]), 500, WARM))
+    program.submit(Schedule.of(PROMPT, 0, indices([9]), 500, WARM))
     del program
     gc.collect()
     assert threads() == before
@@ -86,7 +86,7 @@ def test_two_programs_run_side_by_side() -> None:
     case = built(CASE)
     with case.open(context=512) as first, case.open(context=512) as second:
         for program in (first, second):
-            program.submit(Schedule(PROMPT, 0, indices([9]), 100, WARM))
+            program.submit(Schedule.of(PROMPT, 0, indices([9]), 100, WARM))
         assert first.wait(30)
         assert second.wait(30)
         assert first.poll() == second.poll()

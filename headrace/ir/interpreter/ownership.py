@@ -33,8 +33,6 @@ def producers(stage: StageOp, workers: int) -> tuple[int, ...]:
     match shard.axis:
         case "rows":
             return tuple(w for w in range(workers) if shard.bounds[w] < shard.bounds[w + 1])
-        case "one":
-            return (0,)
         case "all":
             return ()
         case _:
@@ -113,8 +111,6 @@ def write_mask(
             return mask & masks[value] if value in masks else mask
         case "tokens":
             mask[np.arange(shape[0]) % workers != worker] = False
-        case "one":
-            mask[:] = worker == 0
         case _:
             pass
     return mask

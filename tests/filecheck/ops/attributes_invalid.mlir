@@ -12,7 +12,7 @@
 
 // -----
 
-"test.op"() {shard = #step.shard<"one", [0, 1]>} : () -> ()
+"test.op"() {shard = #step.shard<"tokens", [0, 1]>} : () -> ()
 
 // CHECK: bounds belong to the axis 'rows' and to no other
 

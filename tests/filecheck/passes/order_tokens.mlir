@@ -58,4 +58,4 @@ step.program @main context <64> {
 // CHECK:          %m = step.stage @gate_up shard <"rows", [0, 1, 2]> after [#step.token<@out, 0>] -> tensor<?x64xf32> {
 // CHECK:          %x2 = step.stage @down shard <"rows", [0, 0, 1]> after [#step.token<@gate_up, 0>] -> tensor<?x32xf32> {
 // CHECK:          %logits = step.stage @head shard <"rows", [0, 2, 4]> after [#step.token<@down, 0>] -> tensor<?x100xf32> {
-// CHECK:          %next = step.stage @sample shard <"one", []> after [#step.token<@head, 0>] -> tensor<?xi32> {
+// CHECK:          %next = step.stage @sample shard <"tokens", []> after [#step.token<@head, 0>] -> tensor<?xi32> {

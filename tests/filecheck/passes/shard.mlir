@@ -58,4 +58,4 @@ step.program @main context <64> {
 // CHECK:          %m = step.stage @gate_up shard <"rows", [0, 1, 2]> -> tensor<?x64xf32> {
 // CHECK:          %x2 = step.stage @down shard <"rows", [0, 0, 1]> -> tensor<?x32xf32> {
 // CHECK:          %logits = step.stage @head shard <"rows", [0, 2, 4]> -> tensor<?x100xf32> {
-// CHECK:          %next = step.stage @sample shard <"one", []> -> tensor<?xi32> {
+// CHECK:          %next = step.stage @sample shard <"tokens", []> -> tensor<?xi32> {
