@@ -51,8 +51,8 @@ _SCHEDULE = (
     "yields",
 )
 
-#: Words that stand alone in their lines because another thread polls them.
-_POLLED = ("epoch", "finished", "cancel", "ring_count", "go")
+#: Words that stand alone in their lines because another thread polls or counts in them.
+_POLLED = ("epoch", "finished", "cancel", "ring_count", "go", "claims")
 
 _WORDS: dict[str, int] = {
     **{name: index for index, name in enumerate(_SCHEDULE)},

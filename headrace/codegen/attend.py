@@ -1,9 +1,12 @@
-"""Softmax attention of a few rows over a range of positions: the inner kernel of attention.
+"""Softmax attention of a few rows over a part of their contexts: the inner kernel of attention.
 
 A row is one query head of one token; the rows of a call share a KV head. Positions stream by in
 blocks of 64: scores of all rows at the block's positions, weights relative to the largest score
 so far, then the weighted sum of the values, which is rescaled when the largest score grows (online
 softmax, Milakov and Gimelshein 2018).
+
+A row's result has the same bits whatever rows are with it: a block of which it sees nothing, while
+others of the call do, multiplies its sums by one and adds zeros.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.attention_shape import AttentionShape
+from headrace.codegen.context_parts import first_seen, part_bounds
 from headrace.codegen.frame import Frame
 from headrace.codegen.mathematics import exp, tanh
 from headrace.codegen.tile import (
     F32,
-    I1,
     I32,
     I64,
     LANES,
@@ -46,12 +49,14 @@ _UNROLL = 4
 class _Row:
     """State of one row while its positions stream by.
 
-    query: f32 `[key_head]`; low, high: the positions it sees (i32); largest, weight: of the scores
-    so far; shrink: what the sums are multiplied with in this block; scores: f32 `[64]`, of this
-    block; sums: f32 `[value_head]`, padded to whole vectors; slope: of its head, if there is one.
+    query: f32 `[key_head]`; position: its token's; low, high: the positions of the part that it
+    sees; largest, weight: of the scores so far; shrink: what the sums are multiplied with in this
+    block; scores: f32 `[64]`, of this block; sums: f32 `[value_head]`, padded to whole vectors;
+    slope: of its head, if there is one.
     """
 
     query: Value
+    position: Value
     low: Value
     high: Value
     largest: Variable
@@ -63,14 +68,20 @@ class _Row:
 
 
 def attend(
-    module: ir.Module, features: frozenset[str], shape: AttentionShape, rows: int, *, ahead: bool
+    module: ir.Module,
+    features: frozenset[str],
+    shape: AttentionShape,
+    parts: int,
+    rows: int,
+    *,
+    ahead: bool,
 ) -> ir.Function:
-    """The function `(frame, layer, window, slot, kv head, row, row_end, begin, end, query, out,
-    largest, weight)`, with sinks `(.., sinks)`.
+    """The function `(frame, layer, window, slot, kv head, row, row_end, part, query, sums, largest,
+    weight)`, with sinks `(.., sinks)`.
 
-    Rows `row` .. `row + rows` of the KV head's `tokens x group` rows, of one sequence; rows from
-    `row_end` on repeat the last one. Positions `begin` .. `end`. If `largest` is null, `out` is
-    `[T, heads * value_head]` and gets final rows; else out, largest and weight are a partial.
+    Rows `row` .. `row + rows` of the KV head's `tokens x group` rows, of one sequence at ascending
+    positions; rows from `row_end` on repeat the last one. One part of their contexts, of `parts`.
+    sums: f32 `[rows, value_head]`, largest and weight: f32 `[rows]`, the results.
     sinks: one more logit a query head that counts here; null: none.
 
     ahead: whether the entries are read once, from memory: then each block asks for the next one.
@@ -79,22 +90,25 @@ def attend(
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [PTR, *[I64] * 8, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
+    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
     e, args = function(module, name, arguments, features)
-    base, layer, window, slot, head, row, row_end, begin, end, *arrays = args
-    query, out, largest, weight, *sinks = arrays
+    base, layer, window, slot, head, row, row_end, part, query, *results = args
+    sums, largest, weight, *sinks = results
     frame = Frame(e, base)
     states: list[_Row] = []
-    places: list[tuple[Value, Value]] = []
     for index in range(rows):
         own = e.minimum(row + index, row_end - 1)
         token = own // shape.group
         query_head = head * shape.group + own % shape.group
-        state = _start_row(e, frame, shape, window, query, token, query_head)
+        place = token * shape.query_stride + query_head * shape.cache.key_head
+        position = frame.position(token)
+        bounds = _seen(e, position, window, part, parts)
+        slope = _slope(e, shape, query_head)
+        state = _start_row(e, shape, e.offset(query, place, F32), position, bounds, slope)
         for logits in sinks:
             _count_sink(e, state, logits, query_head)
         states.append(state)
-        places.append((token, query_head))
+    begin, end = states[0].low, states[-1].high
     with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
         place = shape.cache.head_place(frame, slot, block, layer, head)
         low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
@@ -104,55 +118,55 @@ def attend(
             after = e.minimum(block + KV_BLOCK, last)
             following = shape.cache.head_place(frame, slot, after, layer, head)
         dots = _dot_keys(e, shape, states, place, following)
-        _score_block(e, shape, states, dots, block, low, high)
+        _score_block(e, shape, states, dots, block)
         _add_values(e, shape, states, place, low - block, high - block)
-    partial = e.address(largest).differs(0)
-    for state, (token, query_head) in zip(states, places, strict=True):
-        row_out = e.offset(out, token * shape.result_features, F32)
-        head_out = e.offset(row_out, query_head * shape.cache.value_head, F32)
-        with e.otherwise(partial) as (then, other):
-            with then:
-                _store_sums(e, shape, state, head_out, e.f32(1.0))
-                e.store(state.largest.get(), e.offset(largest, query_head, F32))
-                e.store(state.weight.get(), e.offset(weight, query_head, F32))
-            with other:
-                _store_sums(e, shape, state, head_out, 1.0 / state.weight.get())
+    for number, state in enumerate(states):
+        # What repeats the last row has its results.
+        index = e.minimum(e.i64(number), row_end - 1 - row)
+        _store_sums(e, shape, state, e.offset(sums, index * shape.cache.value_head, F32))
+        e.store(state.largest.get(), e.offset(largest, index, F32))
+        e.store(state.weight.get(), e.offset(weight, index, F32))
     e.give()
     return e.function
 
 
+def _seen(
+    e: Emitter, position: Value, window: Value, part: Value, parts: int
+) -> tuple[Value, Value]:
+    """The positions of a part that the row at `position` sees: from, and up to."""
+    begin, end = part_bounds(e, position, window, part, parts)
+    return e.maximum(begin, first_seen(e, position, window)), e.minimum(end, position + 1)
+
+
 def _start_row(
     e: Emitter,
-    frame: Frame,
     shape: AttentionShape,
-    window: Value,
     query: Value,
-    token: Value,
-    query_head: Value,
+    position: Value,
+    seen: tuple[Value, Value],
+    slope: Value | None,
 ) -> _Row:
-    position = e.load(e.offset(frame.get("positions"), token, I32), I32)
-    high = position + 1
-    start = e.maximum(high - e.trunc(window, I32), e.i32(0))
-    low = e.select(window > 0, start, 0)
-    place = token * shape.query_stride + query_head * shape.cache.key_head
     zero = e.const(0.0, vector(F32))
     sums = e.stack(4 * LANES * shape.row_vectors)
     for part in range(shape.row_vectors):
         e.store(zero, e.offset(sums, part * LANES, F32))
     return _Row(
-        query=e.offset(query, place, F32),
-        low=low,
-        high=high,
+        query=query,
+        position=position,
+        low=seen[0],
+        high=seen[1],
         largest=e.variable(e.f32(_UNSEEN)),
         weight=e.variable(e.f32(0.0)),
         shrink=e.variable(zero),
         scores=e.stack(4 * KV_BLOCK),
         sums=sums,
-        slope=_slope(e, shape, query_head) if shape.slopes else None,
+        slope=slope,
     )
 
 
-def _slope(e: Emitter, shape: AttentionShape, query_head: Value) -> Value:
+def _slope(e: Emitter, shape: AttentionShape, query_head: Value) -> Value | None:
+    if not shape.slopes:
+        return None
     table = e.table(shape.slopes, f"slopes_{shape.suffix}", F32)
     return e.load(e.offset(table, query_head, F32), F32)
 
@@ -170,35 +184,30 @@ def _score_block(
     rows: list[_Row],
     dots: list[list[Value]],
     block: Value,
-    low: Value,
-    high: Value,
 ) -> None:
-    """Weights of all rows at a block's positions: zero where a row or the range ends.
+    """Weights of all rows at a block's positions: zero where a row does not see them.
 
     The whole block is read. What lies beyond the sequence is memory of the cache with any content.
     """
-    first = e.trunc(block, I32)
-    begin, end = e.trunc(low, I32), e.trunc(high, I32)
     for row, groups in zip(rows, dots, strict=True):
-        lowest = e.maximum(row.low, begin) - first
-        highest = e.minimum(row.high, end) - first
+        lowest, highest = (e.trunc(bound - block, I32) for bound in (row.low, row.high))
         scores: list[Value] = []
         for group, dot in enumerate(groups):
             lanes = e.iota() + group * LANES
             seen = e.both(lanes >= lowest, lanes < highest)
-            scores.append(e.select(seen, _score(e, shape, row, dot, lanes, first), _UNSEEN))
+            scores.append(e.select(seen, _score(e, shape, row, dot, lanes, block), _UNSEEN))
         _weigh(e, row, scores)
 
 
 def _score(
-    e: Emitter, shape: AttentionShape, row: _Row, dot: Value, lanes: Value, first: Value
+    e: Emitter, shape: AttentionShape, row: _Row, dot: Value, lanes: Value, block: Value
 ) -> Value:
-    """Scores of a row at positions `first` + `lanes`; see `AttentionOp`."""
+    """Scores of a row at positions `block` + `lanes`; see `AttentionOp`."""
     score = dot * shape.scale
     if shape.softcap:
         score = tanh(e, score * (1.0 / shape.softcap)) * shape.softcap
     if row.slope is not None:
-        distance = e.to_float(lanes - (row.high - 1 - first))
+        distance = e.to_float(lanes - e.trunc(row.position - block, I32))
         score = e.fma(distance, e.splat(row.slope), score)
     return score
 
@@ -274,7 +283,7 @@ def _add_values(
             weights = [e.splat(e.load(e.offset(row.scores, within, F32), F32)) for row in rows]
             for index, part in enumerate(parts):
                 source = e.offset(values, part * LANES, shape.cache.element)
-                value = shape.cache.load(e, source, _tail_mask(e, shape, part))
+                value = shape.cache.load(e, source, shape.cache.value_mask(e, part))
                 for totals, weight in zip(sums, weights, strict=True):
                     totals[index].set(e.fma(value, weight, totals[index].get()))
         for row, totals in zip(rows, sums, strict=True):
@@ -287,18 +296,7 @@ def _sum(e: Emitter, row: _Row, part: int) -> Value:
     return e.load(e.offset(row.sums, part * LANES, F32), vector(F32))
 
 
-def _tail_mask(e: Emitter, shape: AttentionShape, part: int) -> Value | None:
-    """The lanes of a vector of values that exist; None: all."""
-    left = shape.cache.value_head - part * LANES
-    if left >= LANES:
-        return None
-    return Value(e, ir.Constant(vector(I1), [lane < left for lane in range(LANES)]))
-
-
-def _store_sums(e: Emitter, shape: AttentionShape, row: _Row, out: Value, factor: Value) -> None:
+def _store_sums(e: Emitter, shape: AttentionShape, row: _Row, out: Value) -> None:
     for part in range(shape.row_vectors):
-        e.store(
-            _sum(e, row, part) * factor,
-            e.offset(out, part * LANES, F32),
-            _tail_mask(e, shape, part),
-        )
+        mask = shape.cache.value_mask(e, part)
+        e.store(_sum(e, row, part), e.offset(out, part * LANES, F32), mask)

@@ -1,8 +1,9 @@
-"""One layer's attention: how workers share it, and how their partial results are merged.
+"""One layer's attention: how workers share it.
 
-With one token, each worker attends over its part of the context; the results are partial (sums,
-largest score and weight of each row) and their reader merges them. With more tokens, workers take
-blocks of rows in turn, and the results are final.
+Where a step has one row, each worker attends over its part of the context; the results are partial
+(sums, largest score and weight of each row) and their reader merges them. In all other steps
+workers claim items: some rows of one segment with one KV head. Who has an item computes all parts
+of these rows' contexts and merges them: the same bits.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.attend import attend
+from headrace.codegen.attend_whole import attend_whole
 from headrace.codegen.attention_shape import MOST_ROWS, AttentionShape
+from headrace.codegen.claims import claim_items
+from headrace.codegen.context_parts import first_seen, merge_parts, part_bounds
 from headrace.codegen.frame import Frame
-from headrace.codegen.mathematics import exp
 from headrace.codegen.tile import (
     CACHE_LINE,
     F32,
     I64,
-    LANES,
     PTR,
     Emitter,
     Locality,
     Value,
     function,
-    vector,
 )
 
 #: KV blocks of each head that are asked for before the queries are there.
@@ -45,24 +46,11 @@ class _Task:
     window: Value
     query: Value
     out: Value
-    sinks: Value | None
+    sinks: tuple[Value, ...]
 
-    def attend(
-        self, kernel: ir.Function, rows: tuple[Value, ...], results: tuple[Value, ...]
-    ) -> None:
-        """Call a kernel for some rows and positions; see `attend`."""
-        self.e.call(kernel, self.frame.base, self.layer, self.window, *rows, self.query, *results)
-
-    def counted_once(self) -> tuple[Value, ...]:
-        """The sinks, for the one worker that counts them when all have parts of each row."""
-        if self.sinks is None:
-            return ()
-        first = self.frame.get("worker").equals(0)
-        return (self.e.select(first, self.sinks, self.null),)
-
-    @property
-    def null(self) -> Value:
-        return Value(self.e, ir.Constant(PTR, None))
+    def call(self, kernel: ir.Function, *arguments: Value) -> None:
+        """Call a kernel for some rows: `attend` or `attend_whole`."""
+        self.e.call(kernel, self.frame.base, self.layer, self.window, *arguments)
 
 
 def attention_share(
@@ -70,8 +58,8 @@ def attention_share(
 ) -> ir.Function:
     """The function `(frame, layer, window, query, out)`: one worker's share of a layer's attention.
 
-    With one token, `out` holds the partials of all workers; with more, the final rows. Where the
-    shape has sinks, their address is one more argument.
+    With one row in the step, `out` holds the partials of all workers; with more, the final rows.
+    Where the shape has sinks, their address is one more argument.
     """
     name = f"attention_{shape.suffix}"
     found = module.globals.get(name)
@@ -80,41 +68,75 @@ def attention_share(
     arguments = [PTR, I64, I64, PTR, PTR, *[PTR] * shape.sinks]
     e, (base, layer, window, query, out, *sinks) = function(module, name, arguments, features)
     frame = Frame(e, base)
-    task = _Task(e, frame, shape, workers, layer, window, query, out, next(iter(sinks), None))
+    task = _Task(e, frame, shape, workers, layer, window, query, out, tuple(sinks))
     with e.otherwise(frame.get("tokens").equals(1)) as (one, many):
         with one:
             _context_share(task)
         with many:
-            _row_share(task)
+            _item_share(task)
     e.give()
     return e.function
 
 
 def _context_share(task: _Task) -> None:
+    """This worker's part of the only row's context, for all heads."""
     e, frame, shape = task.e, task.frame, task.shape
     worker = frame.get("worker")
-    begin, stop = _own_positions(e, frame, task.workers, task.window)
-    part = e.offset(task.out, worker * shape.partial_floats, F32)
-    largest = e.offset(part, shape.result_features, F32)
+    sums = e.offset(task.out, worker * shape.partial_floats, F32)
+    largest = e.offset(sums, shape.result_features, F32)
     weight = e.offset(largest, shape.heads, F32)
-    rows = shape.token_rows
-    kernel = attend(e.module, e.features, shape, rows, ahead=True)
-    group = e.i64(shape.group)
-    sinks, slot = task.counted_once(), frame.slot(e.i64(0))
+    rows, size = shape.token_rows, shape.cache.value_head
+    kernel = attend(e.module, e.features, shape, task.workers, rows, ahead=True)
+    group, slot = e.i64(shape.group), frame.slot(e.i64(0))
+    # Each worker has a part of the row: the first counts the sinks.
+    none = Value(e, ir.Constant(PTR, None))
+    sinks = [e.select(worker.equals(0), logits, none) for logits in task.sinks]
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
-        task.attend(kernel, (slot, head, row, group, begin, stop), (part, largest, weight, *sinks))
+        at = head * shape.group + row
+        results = e.offset(sums, at * size, F32), e.offset(largest, at, F32)
+        own = slot, head, row, group, worker, task.query
+        task.call(kernel, *own, *results, e.offset(weight, at, F32), *sinks)
 
 
-def _own_positions(e: Emitter, frame: Frame, workers: int, window: Value) -> tuple[Value, Value]:
-    """The part of the context that this worker attends over, with one token."""
-    worker = frame.get("worker")
-    end = frame.position(e.i64(0)) + 1
-    start = e.select(window > 0, e.maximum(end - window, e.i64(0)), 0)
-    first, last = start // LANES, (end + (LANES - 1)) // LANES
-    groups = last - first
-    begin = (first + groups * worker // workers) * LANES
-    stop = e.minimum((first + groups * (worker + 1) // workers) * LANES, end)
-    return begin, stop
+def _item_share(task: _Task) -> None:
+    """The items that this worker claims: final rows."""
+    e, frame, shape = task.e, task.frame, task.shape
+    kernels = {
+        rows: attend_whole(e.module, e.features, shape, task.workers, rows, ahead=ahead)
+        for rows, ahead in ((MOST_ROWS, False), (shape.token_rows, True))
+    }
+
+    def call(rows: int, head: Value, row: Value, end: Value) -> None:
+        """Rows `row` .. `row + rows` of the KV head's rows of all tokens."""
+        slot = frame.slot(row // shape.group)
+        task.call(kernels[rows], slot, head, row, end, task.query, task.out, *task.sinks)
+
+    def attend_item(first: Value, end: Value, item: Value) -> None:
+        """Item `item` of the segment of the tokens `first` .. `end`."""
+        with e.otherwise((end - first).equals(1)) as (one, many):
+            with one, e.range(first * shape.group, end * shape.group, shape.token_rows) as row:
+                call(shape.token_rows, item, row, end * shape.group)
+            with many:
+                blocks = _row_blocks(shape, end - first)
+                # Later rows see more: they come first, and the last items are short.
+                block = blocks - 1 - item % blocks
+                row = first * shape.group + block * MOST_ROWS
+                call(MOST_ROWS, item // blocks, row, end * shape.group)
+
+    claim_items(
+        e, frame, task.workers, lambda first, end: _items(e, shape, first, end), attend_item
+    )
+
+
+def _items(e: Emitter, shape: AttentionShape, first: Value, end: Value) -> Value:
+    """Items of the segment of the tokens `first` .. `end`: of one token, one a KV head."""
+    blocks = _row_blocks(shape, end - first)
+    return e.select((end - first).equals(1), e.i64(1), blocks) * shape.cache.heads
+
+
+def _row_blocks(shape: AttentionShape, tokens: Value) -> Value:
+    """How many blocks of rows a segment's tokens are for each KV head."""
+    return (tokens * shape.group + (MOST_ROWS - 1)) // MOST_ROWS
 
 
 def prefetch_context(
@@ -132,8 +154,11 @@ def prefetch_context(
     e, (base, layer, window) = function(module, name, [PTR, I64, I64], features)
     frame, cache = Frame(e, base), shape.cache
     with e.when(frame.get("tokens").equals(1)):
-        slot = frame.slot(e.i64(0))
-        begin, stop = _own_positions(e, frame, workers, window)
+        row = e.i64(0)
+        slot, position = frame.slot(row), frame.position(row)
+        begin, end = part_bounds(e, position, window, frame.get("worker"), workers)
+        begin = e.maximum(begin, first_seen(e, position, window))
+        stop = e.minimum(end, position + 1)
         first = begin // KV_BLOCK * KV_BLOCK
         end = e.minimum(stop, first + PREFETCH_BLOCKS * KV_BLOCK)
         with e.range(first, end, KV_BLOCK) as block, e.range(0, cache.heads) as head:
@@ -151,26 +176,6 @@ def prefetch_context(
     return e.function
 
 
-def _row_share(task: _Task) -> None:
-    """Blocks of rows of each KV head, dealt to the workers in turn."""
-    e, frame, shape, window = task.e, task.frame, task.shape, task.window
-    rows = MOST_ROWS
-    kernel = attend(e.module, e.features, shape, rows, ahead=False)
-    total = frame.get("tokens") * shape.group
-    blocks = (total + (rows - 1)) // rows
-    null = task.null
-    sinks = () if task.sinks is None else (task.sinks,)
-    with e.range(frame.get("worker"), blocks * shape.cache.heads, task.workers) as item:
-        head = item % shape.cache.heads
-        row = item // shape.cache.heads * rows
-        slot = frame.slot(row // shape.group)
-        first = frame.position(row // shape.group)
-        last = frame.position(e.minimum(row + (rows - 1), total - 1) // shape.group)
-        start = e.select(window > 0, e.maximum(first + 1 - window, e.i64(0)), 0)
-        begin, end = start // LANES * LANES, last + 1
-        task.attend(kernel, (slot, head, row, total, begin, end), (task.out, null, null, *sinks))
-
-
 def merge_partials(
     module: ir.Module, features: frozenset[str], shape: AttentionShape, workers: int
 ) -> ir.Function:
@@ -179,28 +184,14 @@ def merge_partials(
     found = module.globals.get(name)
     if found is not None:
         return found
+    merge = merge_parts(module, features, shape)
     e, (partials, out) = function(module, name, [PTR, PTR], features)
-    size = shape.cache.value_head
-    parts = [e.offset(partials, worker * shape.partial_floats, F32) for worker in range(workers)]
+    largest = e.offset(partials, shape.result_features, F32)
+    weight = e.offset(largest, shape.heads, F32)
+    stride, parts = e.i64(shape.partial_floats), e.i64(workers)
     with e.range(0, shape.heads) as head:
-        largest_at = [
-            e.load(e.offset(part, head + shape.result_features, F32), F32) for part in parts
-        ]
-        largest = largest_at[0]
-        for other in largest_at[1:]:
-            largest = e.maximum(largest, other)
-        factors = [exp(e, e.splat(own - largest)) for own in largest_at]
-        total = e.const(0.0, vector(F32))
-        for part, factor in zip(parts, factors, strict=True):
-            place = e.offset(part, head + (shape.result_features + shape.heads), F32)
-            total = e.fma(factor, e.splat(e.load(place, F32)), total)
-        inverse = 1.0 / total
-        for index, mask in e.lanes(size):
-            place = head * size + index
-            value = e.const(0.0, vector(F32))
-            for part, factor in zip(parts, factors, strict=True):
-                own = e.load(e.offset(part, place, F32), vector(F32), mask)
-                value = e.fma(factor, own, value)
-            e.store(value * inverse, e.offset(out, place, F32), mask)
+        at = head * shape.cache.value_head
+        ends = e.offset(largest, head, F32), e.offset(weight, head, F32)
+        e.call(merge, e.offset(partials, at, F32), *ends, stride, parts, e.offset(out, at, F32))
     e.give()
     return e.function

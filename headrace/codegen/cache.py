@@ -13,7 +13,7 @@ from llvmlite import ir
 from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.frame import Frame
 from headrace.codegen.primitives import float_to_half, half_to_float
-from headrace.codegen.tile import F32, I16, I32, I64, LANES, Emitter, Value, vector
+from headrace.codegen.tile import F32, I1, I16, I32, I64, LANES, Emitter, Value, vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +100,10 @@ class CacheLayout:
     def value_place(self, e: Emitter, head_place: Value, within: Value) -> Value:
         values = e.offset(head_place, self.key_bytes)
         return e.offset(values, within * self.value_head, self.element)
+
+    def value_mask(self, e: Emitter, index: int) -> Value | None:
+        """The lanes of a value's vector number `index` that exist; None: all."""
+        left = self.value_head - index * LANES
+        if left >= LANES:
+            return None
+        return Value(e, ir.Constant(vector(I1), [lane < left for lane in range(LANES)]))

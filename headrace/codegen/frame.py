@@ -31,6 +31,7 @@ FIELDS = (
     "slots",
     "segments",
     "segment_count",
+    "claim_base",
     "output_rows",
     "sampled",
     "sequences",

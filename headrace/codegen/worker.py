@@ -222,8 +222,8 @@ class WorkerCode:
     def _fill(self, e: Emitter, frame: Frame, control: Value, number: Value) -> None:
         frame.set("control", control)
         frame.set("worker", number)
-        frame.set("sequence", e.i64(0))
-        frame.set("trip", e.i64(0))
+        for name in ("sequence", "claim_base", "trip"):
+            frame.set(name, e.i64(0))
         for name in ("stream", "private", "profile"):
             frame.set(name, e.load(frame.worker_place(name, number), PTR))
 

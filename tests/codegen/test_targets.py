@@ -17,7 +17,7 @@ from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import AARCH64, SPECIAL_FEATURES, Target, compile_object
 from headrace.codegen.tile_format import TILE_FORMATS, tile_format
 from headrace.passes.pipeline import map_program
-from tests.codegen import test_attention, test_row_kernels
+from tests.codegen import attending, test_attention, test_row_kernels
 from tests.codegen.native import LOWERINGS, TARGETS, Kernel, elementwise, emit
 from tests.codegen.test_mathematics import FUNCTIONS
 from tests.ir.decoders import Decoder, program_of
@@ -73,7 +73,7 @@ def test_row_kernels_and_embeddings() -> None:
 def test_attention_kernels() -> None:
     *_, case = (case for case in test_attention.CASES if case.lowering == "plain")
     assert all((case.softcap, case.slopes, case.sinks))
-    check(AARCH64, *test_attention.kernels(case))
+    check(AARCH64, *attending.kernels(case))
 
 
 @pytest.mark.parametrize("target", [AARCH64, TARGETS["special"]], ids=lambda t: t.architecture)
