@@ -107,7 +107,8 @@ class Engine:
         """Pairs of a sequence's number and its next token, stop tokens left out."""
         numbers = {sequence: index for index, sequence in enumerate(sequences)}
         with self._alone():
-            scheduler = Scheduler(self.program.storage.blocks, self.program.manifest.max_tokens)
+            blocks, most = self.program.storage.blocks, self.program.manifest.max_tokens
+            scheduler = Scheduler(blocks, most, "prompts")
             for sequence, record in zip(sequences, records, strict=True):
                 record.start()
                 scheduler.add(sequence)

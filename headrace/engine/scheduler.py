@@ -1,13 +1,14 @@
 """Which sequences a schedule has, and how much of their prompts: continuous batching.
 
 Sequences come in turn as soon as a slot and KV blocks are free (Orca, Yu et al. 2022). Beside
-sequences that decode, a prompt is fed in chunks (Sarathi-Serve, Agrawal et al. 2024), so few tokens
-at a time that no step has more than twice the tokens of the one before.
+sequences that decode, prompts are fed in chunks (Sarathi-Serve, Agrawal et al. 2024). Where decoding
+has priority, a chunk has so few tokens that no step takes longer than two without it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Literal
 
 from headrace.codegen.abi import MAX_SEQUENCES
 from headrace.engine.blocks import BlockPool, blocks_for
@@ -23,6 +24,11 @@ STEPS = 32  # the gain of longer schedules flattens near 20
 LEAST_CHUNK = 8
 
 
+#: What a step makes room for first: `prompts` gives the most tokens a second, `decoding` lets no
+#: sequence wait for another one's prompt.
+Priority = Literal["prompts", "decoding"]
+
+
 class Scheduler:
     """Decides what the native program does next; `next`, then `take` for each token, then `finish`.
 
@@ -34,8 +40,15 @@ class Scheduler:
         admitted: sequences that got slot and blocks for the last schedule.
     """
 
-    def __init__(self, blocks: int, max_tokens: int, slots: int = MAX_SEQUENCES) -> None:
+    def __init__(
+        self,
+        blocks: int,
+        max_tokens: int,
+        priority: Priority = "decoding",
+        slots: int = MAX_SEQUENCES,
+    ) -> None:
         self._pool = BlockPool(blocks)
+        self._priority = priority
         self._slots = list(reversed(range(slots)))
         self._max_tokens = max_tokens
         self._waiting: deque[SequenceState] = deque()
@@ -128,7 +141,9 @@ class Scheduler:
     def _chunk(self, decoding: int) -> int:
         """Tokens of prompts that the next step takes."""
         most = self._max_tokens - decoding
-        return min(max(decoding, LEAST_CHUNK), most) if decoding else most
+        if not decoding or self._priority == "prompts":
+            return most
+        return min(max(decoding, LEAST_CHUNK), most)
 
     def _steps(self) -> int:
         """Steps of the schedule: one while prompts are being read, none if nobody decodes yet."""
