@@ -1,8 +1,8 @@
 """Which sequences a schedule has, and how much of their prompts: continuous batching.
 
 Sequences come in turn as soon as a slot and KV blocks are free (Orca, Yu et al. 2022). Beside
-sequences that decode, prompts are fed in chunks (Sarathi-Serve, Agrawal et al. 2024). Where decoding
-has priority, a chunk has so few tokens that no step takes longer than two without it.
+sequences that decode, prompts are fed in chunks (Sarathi-Serve, Agrawal et al. 2024). Where
+decoding has priority, a chunk has so few tokens that no step takes longer than two without it.
 """
 
 from __future__ import annotations
