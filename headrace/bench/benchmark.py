@@ -12,7 +12,7 @@ from headrace.bench.interleave import Peer, Samples, interleave
 from headrace.bench.kv import step_kv_bytes, whole_entries
 from headrace.bench.peers import LlamaCpp
 from headrace.bench.plan import Plan
-from headrace.bench.profile import open_program
+from headrace.bench.programs import open_program
 from headrace.bench.runner import Runner
 from headrace.bench.spread import Spread, nested, spreads
 from headrace.bench.startup import warm_start

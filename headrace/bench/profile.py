@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
+from headrace.bench.events import Event, Step, steps
 from headrace.bench.interleave import interleave
 from headrace.bench.kv import step_kv_bytes, whole_entries
 from headrace.bench.plan import Plan
+from headrace.bench.programs import open_program
 from headrace.bench.runner import Runner
+from headrace.bench.trace import traced_run
 from headrace.build.artifact import Artifact
-from headrace.machine import probe_host
 from headrace.report.explanation import Measured, StageTime
-from headrace.runtime.program import Program
 
 
-def measure(plain: Artifact, profiled: Artifact, plan: Plan) -> Measured:
-    """Run a program, then its twin that notes the time of each stage."""
+def measure(plain: Artifact, traced: Artifact, plan: Plan) -> Measured:
+    """Run a program, then its twin that records what workers do."""
     read_tokens = whole_entries(plain, step_kv_bytes(plain, plan))
     with open_program(plain, plan) as program:
         samples = interleave(Runner(program), plan, read_tokens, None)
-    with open_program(profiled, plan) as program:
-        stages = _stage_times(program, plan)
+    run = traced_run("", traced, plan)
     return Measured(
         step_seconds=median(samples.decode) / plan.decode,
         read_seconds=median(samples.read) / plan.decode,
-        stages=stages,
+        stages=stage_times(run.workers),
         host_calls_per_token=median(samples.host_calls) / plan.decode,
     )
 
 
-def open_program(artifact: Artifact, plan: Plan) -> Program:
-    """The artifact's program with its workers asleep, and room for the plan."""
-    manifest = artifact.manifest
-    context = min(manifest.context, plan.tokens)
-    cpus = probe_host().worker_cpus(manifest.workers)
-    return Program(manifest, artifact.code, artifact.packed, context=context, cpus=cpus)
+def stage_times(workers: Sequence[Sequence[Event]]) -> dict[str, StageTime]:
+    """Each stage's part of the time of all workers, over all recorded steps of one token.
+
+    Waiting for the decision on the next step counts as waiting for the first stage.
+    """
+    decoded = [step for events in workers for step in steps(events) if step.tokens == 1]
+    work, wait = _sums(decoded)
+    total = sum(work.values()) + sum(wait.values())
+    return {name: StageTime(work[name] / total, wait[name] / total) for name in work}
 
 
-def _stage_times(program: Program, plan: Plan) -> dict[str, StageTime]:
-    """Each stage's part of the time of all workers, over as many steps as the plan decodes."""
-    runner = Runner(program)
-    runner.require(plan.tokens)
-    runner.prefill(plan.prompt)
-    runner.decode(plan.prompt, plan.decode)
-    program.profile()  # reset: the steps before were to warm up
-    runner.decode(plan.prompt, plan.decode)
-    profiles = program.profile()
-    total = sum(wait + work for worker in profiles for wait, work in worker.values())
-    return {
-        name: StageTime(
-            work=sum(worker[name][1] for worker in profiles) / total,
-            wait=sum(worker[name][0] for worker in profiles) / total,
-        )
-        for name in program.manifest.stages
-    }
+def _sums(decoded: Sequence[Step]) -> tuple[dict[str, int], dict[str, int]]:
+    work: dict[str, int] = {}
+    wait: dict[str, int] = {}
+    for step in decoded:
+        for each in step.events:
+            name = step.events[0].name if each.is_decision else each.name
+            work[name] = work.get(name, 0) + each.work
+            wait[name] = wait.get(name, 0) + each.wait
+    return work, wait

@@ -42,7 +42,7 @@ class About:
     toolchain: str
     workers: int
     weights: str
-    profile: bool
+    trace: bool
     target: tuple[str, str, str]
     packed: str
     code_sha256: str

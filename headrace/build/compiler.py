@@ -81,7 +81,7 @@ def compile_module(module: ModuleOp, order: Order, report: Progress) -> Compiled
         map_program(module, options.workers, options.weights, observe)
     texts["mapped"] = print_program(module)
     with step(report, f"compiling for {target.cpu}", None):
-        code, manifest = compile_program(module, target, profile=options.profile)
+        code, manifest = compile_program(module, target, trace=options.trace)
     return Compiled(code, manifest, texts)
 
 
@@ -113,7 +113,7 @@ def _about(order: Order, facts: Facts, compiled: Compiled) -> About:
         toolchain=order.toolchain,
         workers=order.options.workers,
         weights=order.options.weights,
-        profile=order.options.profile,
+        trace=order.options.trace,
         target=astuple(order.target),
         packed=packed_key(order.content, compiled.manifest, facts.bindings),
         code_sha256=hashlib.sha256(compiled.code).hexdigest(),

@@ -19,7 +19,7 @@ class Options:
         workers: threads; more than there are cores is allowed, and slower.
         weights: `auto` keeps the formats that are stored; all others convert matrices: `q8` and
             `q4` to 8 and 4 bits, with a scale for 32 columns.
-        profile: note the time of each stage while the program runs.
+        trace: record what each worker does, and when, while the program runs.
 
     Raises:
         RequestError: a value is out of its range.
@@ -27,7 +27,7 @@ class Options:
 
     workers: int
     weights: Weights = "auto"
-    profile: bool = False
+    trace: bool = False
 
     def __post_init__(self) -> None:
         if self.weights not in get_args(Weights):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from headrace.cli.choices import Weights
-from headrace.cli.console import terminal_progress
+from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
+
+if TYPE_CHECKING:
+    from headrace.bench.plan import Plan
+    from headrace.build import Options
 
 Switch = Parameter(negative="")
 
@@ -26,6 +30,7 @@ def bench(
     peers: Annotated[bool, Switch] = False,
     peer_python: Path | None = None,
     json: Annotated[bool, Switch] = False,
+    trace: Path | None = None,
 ) -> None:
     """Measure a model's speed on this machine.
 
@@ -41,6 +46,8 @@ def bench(
         peer_python: The Python that has llama-cpp-python; $HEADRACE_PEER_PYTHON or this one, if
             not given.
         json: Print one JSON object: medians by name, and all spreads under "spread".
+        trace: Instead record what each worker does, write it into this file for Perfetto's viewer
+            (ui.perfetto.dev), and print where the time goes (needs the package perfetto).
     """
     from headrace.bench.benchmark import benchmark
     from headrace.bench.peers import peer_python as python_of_peer
@@ -49,6 +56,9 @@ def bench(
 
     options = Options(default_workers() if threads is None else threads, weights)
     plan = Plan(prompt, decode, repetitions)
+    if trace is not None:
+        _trace(model, options, plan, trace)
+        return
     python = python_of_peer(peer_python) if peers or peer_python else None
     result = benchmark(model, options, plan, python, terminal_progress())
     if json:
@@ -57,3 +67,23 @@ def bench(
     from headrace.bench.table import figures_table
 
     table_console().print(figures_table(result))
+
+
+def _trace(model: str, options: Options, plan: Plan, path: Path) -> None:
+    from dataclasses import replace
+
+    from headrace.bench.trace import traced_run
+    from headrace.bench.trace_file import require_perfetto, write_trace
+    from headrace.bench.trace_table import trace_tables
+    from headrace.build import build
+    from headrace.checkpoint.progress import step
+
+    require_perfetto()
+    progress = terminal_progress()
+    artifact = build(model, replace(options, trace=True), progress)
+    with step(progress, "recording", None):
+        run = traced_run(model, artifact, plan)
+    write_trace(run, path)
+    for table in trace_tables(run):
+        table_console().print(table)
+    note(f"trace written to {path}")

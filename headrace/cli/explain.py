@@ -107,6 +107,6 @@ def _measured(model: str, artifact: Artifact, options: Options, plan: Plan) -> M
     from headrace.checkpoint.progress import step
 
     progress = terminal_progress()
-    profiled = build(model, replace(options, profile=True), progress)
+    traced = build(model, replace(options, trace=True), progress)
     with step(progress, "measuring", None):
-        return measure(artifact, profiled, plan)
+        return measure(artifact, traced, plan)

@@ -63,7 +63,7 @@ _WORDS: dict[str, int] = {
 SLEEPERS = 4
 
 #: Words a worker: its counter, who sleeps on it, and (in lines of their own) its own addresses.
-WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "profile": 18}
+WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "trace": 18}
 WORKER_STRIDE = 24
 WORKERS_AT = 4 * _LINE_WORDS + len(_POLLED) * _LINE_WORDS
 

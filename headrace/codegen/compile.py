@@ -14,16 +14,16 @@ MAX_TOKENS = 256
 
 
 def compile_program(
-    module: ModuleOp, target: Target, *, profile: bool = False, max_tokens: int = MAX_TOKENS
+    module: ModuleOp, target: Target, *, trace: bool = False, max_tokens: int = MAX_TOKENS
 ) -> tuple[bytes, Manifest]:
     """Compile a mapped module for a target.
 
-    profile: the program counts the cycles that each worker waits and works in each stage.
+    trace: the program records what each worker does, and when (`codegen/record.py`).
 
     Raises:
         ProgramError: the module is not fully mapped or not of a form that has code.
         UnsupportedFormatError: a weight's storage format has no kernel.
     """
-    code = WorkerCode(module, target, max_tokens, profile)
+    code = WorkerCode(module, target, max_tokens, trace=trace)
     native = compile_object(code.build(), target)
-    return native, manifest_of(code.plan, profile)
+    return native, manifest_of(code.plan)

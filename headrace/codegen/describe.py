@@ -18,7 +18,7 @@ from headrace.ir.stages import stage_kind, stage_name
 _HUGE_PAGE = 2 << 20
 
 
-def manifest_of(plan: Plan, profile: bool) -> Manifest:
+def manifest_of(plan: Plan) -> Manifest:
     """What the runtime must know of a program compiled by a plan."""
     lengths = [stream_length(plan, worker) for worker in range(plan.workers)]
     *starts, vectors_start = accumulate(lengths, lambda end, size: _huge(end + size), initial=0)
@@ -51,7 +51,7 @@ def manifest_of(plan: Plan, profile: bool) -> Manifest:
         private_bytes=plan.buffers.private_bytes,
         packed_bytes=rows_start + rows[-1].at + rows[-1].bytes,
         token_edges_per_step=_edges(plan),
-        profile=profile,
+        traced=plan.traced,
     )
 
 

@@ -38,8 +38,8 @@ FIELDS = (
     "block_table",
     "table_stride",
     "prefetched",
-    "profile",
-    "mark",
+    "trace",
+    "record",
 )
 _POINTERS = frozenset(
     (
@@ -60,7 +60,8 @@ _POINTERS = frozenset(
         "sequences",
         "block_table",
         "prefetched",
-        "profile",
+        "trace",
+        "record",
     )
 )
 

@@ -104,6 +104,7 @@ class Manifest:
     has, at most. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats
     apart.
     stages: names, in order. token_edges_per_step: of a step that generates a token.
+    traced: whether workers record what they do.
     """
 
     workers: int
@@ -127,7 +128,7 @@ class Manifest:
     private_bytes: int
     packed_bytes: int
     token_edges_per_step: int
-    profile: bool
+    traced: bool
 
     @property
     def weight_bytes_per_token(self) -> int:

@@ -36,15 +36,15 @@ from headrace.ir.stages import stage_ops
 class Plan(Structure):
     """Everything about a mapped module that code generation needs to address memory.
 
-    max_tokens: of one step.
+    max_tokens: of one step. traced: whether workers record what they do.
 
     Raises:
         ProgramError: the module is not fully mapped, or not of the supported form.
     """
 
-    def __init__(self, module: ModuleOp, max_tokens: int) -> None:
+    def __init__(self, module: ModuleOp, max_tokens: int, *, traced: bool = False) -> None:
         super().__init__(module)
-        self.max_tokens = max_tokens
+        self.max_tokens, self.traced = max_tokens, traced
 
     @cached_property
     def vectors(self) -> dict[WeightOp, VectorPlace]:

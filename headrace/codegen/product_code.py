@@ -11,6 +11,7 @@ from headrace.codegen.row_kernels import copy_row, pad_row
 from headrace.codegen.segment_code import Factor, SegmentCode
 from headrace.codegen.tile import F32, Value
 from headrace.codegen.tile_format import TILE_COLS, tile_format
+from headrace.codegen.trace import Trace
 from headrace.codegen.widths import weight_format
 from headrace.errors import ProgramError
 from headrace.ir.shapes import weight_shape
@@ -23,6 +24,7 @@ def emit_product_stage(places: Places) -> None:
     cols = weight_shape(parts[0].linears[0].weight)[1]
     factor = Factor(-(-cols // TILE_COLS), _activation(places, parts))
     _emit_prologue(places, parts[0], cols, factor)
+    Trace(places.e, places.frame, places.plan.traced).mark("entered")
     weights = _stream_start(places)
     before = 0
     for index, segment in enumerate(parts):

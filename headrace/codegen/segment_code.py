@@ -10,6 +10,7 @@ from headrace.codegen.places import Places
 from headrace.codegen.product import product
 from headrace.codegen.tile import F32, I64, Value
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat, tile_format
+from headrace.codegen.trace import Trace
 from headrace.codegen.unit_code import UnitCode
 from headrace.codegen.widths import (
     chunk_units,
@@ -106,7 +107,8 @@ class SegmentCode:
             units = e.minimum(most, last - start)
             source = e.offset(weights, (start - first) * self.unit_bytes)
             self._multiply(source, out, units, stride)
-            with e.range(0, units) as unit, e.range(0, rows) as row:
+            trace = Trace(e, self.at.frame, self.at.plan.traced)
+            with trace.during("epilogue"), e.range(0, units) as unit, e.range(0, rows) as row:
                 line = e.offset(out, row * stride, F32)
                 products = e.offset(line, unit * unit_floats, F32)
                 UnitCode(self.at, self.segment, products, start + unit, row).emit()

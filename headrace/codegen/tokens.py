@@ -25,6 +25,7 @@ from headrace.codegen.tile import (
     Variable,
     function,
 )
+from headrace.codegen.trace import Trace
 
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}
@@ -79,17 +80,21 @@ def await_word(module: ir.Module, features: frozenset[str]) -> ir.Function:
     found = module.globals.get("await_word")
     if found is not None:
         return found
-    sleep = sleep_until(module, features)
     arguments = [PTR, PTR, I64, I64, I64]
     e, args = function(module, "await_word", arguments, features)
     place, sleepers, target, spins, yields = args
+    with e.when(_look_awake(e, place, target, spins, yields).equals(0)):
+        e.call(sleep_until(module, features), place, sleepers, target)
+    e.give()
+    return e.function
+
+
+def _look_awake(e: Emitter, place: Value, target: Value, spins: Value, yields: Value) -> Value:
+    """Whether a word comes before it is time to sleep."""
     ready = e.variable(e.load_acquire(place, I64) >= target)
     _look(e, place, target, ready, spins, lambda: pause(e))
     _look(e, place, target, ready, yields, lambda: e.intrinsic("sched_yield", I32))
-    with e.when(ready.get().equals(0)):
-        e.call(sleep, place, sleepers, target)
-    e.give()
-    return e.function
+    return ready.get()
 
 
 def _look(
@@ -108,7 +113,7 @@ def _look(
         ready.set(e.load_acquire(place, I64) >= target)
 
 
-def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
+def await_workers(module: ir.Module, features: frozenset[str], traced: bool = False) -> ir.Function:
     """The function `(frame, count, target, next, end)`: wait for workers 0 .. count - 1.
 
     Their counters have to reach `target`. `next` .. `end` are the weights that this worker reads
@@ -117,20 +122,27 @@ def await_workers(module: ir.Module, features: frozenset[str]) -> ir.Function:
     found = module.globals.get("await_workers")
     if found is not None:
         return found
-    wait = await_word(module, features)
+    sleep = sleep_until(module, features)
     arguments = [PTR, I64, I64, PTR, PTR]
     e, (base, count, target, start, end) = function(module, "await_workers", arguments, features)
     frame = Frame(e, base)
+    trace = Trace(e, frame, traced)
     spins, yields = frame.control_word("spins"), frame.control_word("yields")
     with e.range(0, count) as other:
         place = frame.worker_place("counter", other)
         ready = e.variable(e.load_acquire(place, I64) >= target)
-        with e.loop_while(lambda: _may_prefetch(e, frame, ready, start, end)):
-            _prefetch_some(e, frame, start)
-            ready.set(e.load_acquire(place, I64) >= target)
         with e.when(ready.get().equals(0)):
-            sleepers = frame.worker_place("sleepers", other)
-            e.call(wait, place, sleepers, target, spins, yields)
+            trace.note("last", lambda: other)
+            with (
+                trace.during("prefetching"),
+                e.loop_while(lambda: _may_prefetch(e, frame, ready, start, end)),
+            ):
+                _prefetch_some(e, frame, start)
+                ready.set(e.load_acquire(place, I64) >= target)
+        with e.when(ready.get().equals(0)):
+            awake = _look_awake(e, place, target, spins, yields)
+            with e.when(awake.equals(0)), trace.during("asleep"):
+                e.call(sleep, place, frame.worker_place("sleepers", other), target)
     e.give()
     return e.function
 

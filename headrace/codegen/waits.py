@@ -10,6 +10,7 @@ from headrace.codegen.plan import Plan
 from headrace.codegen.structure import Section
 from headrace.codegen.tile import Emitter, Value
 from headrace.codegen.tokens import await_workers
+from headrace.codegen.trace import Trace
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import stage_name
 
@@ -45,8 +46,12 @@ class Waits:
         self._await(1, self.frame.get("sequence"), weights)
 
     def _await(self, workers: int, target: Value, weights: Stretch) -> None:
-        wait = await_workers(self.e.module, self.e.features)
-        self.e.call(wait, self.frame.base, self.e.i64(workers), target, *weights)
+        traced = self.plan.traced
+        wait = await_workers(self.e.module, self.e.features, traced)
+        trace = Trace(self.e, self.frame, traced)
+        trace.note("target", lambda: target)
+        with trace.asking(weights[0]):
+            self.e.call(wait, self.frame.base, self.e.i64(workers), target, *weights)
 
     def _named(self, name: str) -> StageOp:
         return next(stage for stage in self.plan.stages if stage_name(stage) == name)

@@ -18,18 +18,17 @@ from headrace.codegen.decide import Decision
 from headrace.codegen.frame import FRAME_BYTES, Frame, worker_table
 from headrace.codegen.places import Places
 from headrace.codegen.plan import Plan
+from headrace.codegen.record import Other
 from headrace.codegen.stage import emit_before_wait, emit_stage
 from headrace.codegen.streams import stream_length
 from headrace.codegen.sweep import sweep_bytes
 from headrace.codegen.target import Target
 from headrace.codegen.tile import I64, PTR, Emitter, Value, function
 from headrace.codegen.tokens import await_word, raise_word, signal
+from headrace.codegen.trace import Trace, export_clock
 from headrace.codegen.waits import Waits
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.stages import stage_kind, stage_name
-
-#: Numbers a stage in a worker's profile: cycles of waiting, cycles of work.
-PROFILE_WORDS = 2
 
 #: Spins of a worker that waits for the next schedule before it sleeps: a short pause of the host.
 _IDLE_SPINS = 2000
@@ -45,20 +44,27 @@ _ADDRESSES = (
 class WorkerCode:
     """Builds the module of a mapped program."""
 
-    def __init__(self, module: ModuleOp, target: Target, max_tokens: int, profile: bool) -> None:
-        self.plan = Plan(module, max_tokens)
-        self.target, self.profile = target, profile
+    def __init__(
+        self, module: ModuleOp, target: Target, max_tokens: int, *, trace: bool = False
+    ) -> None:
+        self.plan = Plan(module, max_tokens, traced=trace)
+        self.target = target
         self.features = target.special
         self.out = ir.Module("headrace")
         self.out.triple = target.triple
 
     def build(self) -> ir.Module:
-        """The LLVM module; it exports `worker(control, number)` and `post(control)`."""
+        """The LLVM module; it exports `worker(control, number)` and `post(control)`.
+
+        A traced one exports `clock()`, too.
+        """
         functions = {stage_name(stage): self._stage(stage) for stage in self.plan.stages}
         step = self._step(functions)
         run = self._run(step)
         self._worker(run)
         self._post()
+        if self.plan.traced:
+            export_clock(self.out, self.features)
         return self.out
 
     # one stage
@@ -71,27 +77,23 @@ class WorkerCode:
         index = self.plan.stages.index(stage)
         trip = frame.get("trip") if self.plan.in_loop(stage) else e.i64(0)
         places = Places(e, frame, self.plan, stage, trip)
+        trace = self._trace(e, frame)
         waits = Waits(e, frame, self.plan)
         emit_before_wait(places)
         self._before(waits, stage)
-        if self.profile:
-            self._account(e, frame, PROFILE_WORDS * index)
+        trace.mark("ready")
         emit_stage(places)
         if stage_kind(stage) == "sample":
             self._decide(e, frame)
+        trace.mark("end")
         signal(e, frame)
-        if self.profile:
-            self._account(e, frame, PROFILE_WORDS * index + 1)
+        trace.close(index, trip)
         e.give()
         e.function.attributes.add("noinline")
         return e.function
 
-    def _account(self, e: Emitter, frame: Frame, index: int) -> None:
-        """Add the cycles since the last mark to a number of the profile."""
-        now = e.intrinsic(_clock(self.target), I64)
-        place = e.offset(frame.get("profile"), index, I64)
-        e.store(e.load(place, I64) + (now - frame.get("mark")), place)
-        frame.set("mark", now)
+    def _trace(self, e: Emitter, frame: Frame) -> Trace:
+        return Trace(e, frame, self.plan.traced)
 
     def _before(self, waits: Waits, stage: StageOp) -> None:
         """Wait for a stage's tokens; who has no row to sample goes on."""
@@ -158,8 +160,6 @@ class WorkerCode:
         frame = Frame(e, base)
         self._take_counts(frame)
         frame.set("prefetched", frame.get("stream"))
-        if self.profile:
-            frame.set("mark", e.intrinsic(_clock(self.target), I64))
         e.call(step, base)
         sampling = frame.control_word("sampling") > 0
         go = e.variable(self._continues(e, frame, sampling))
@@ -182,8 +182,15 @@ class WorkerCode:
         with e.when(sampling):
             frame.set("prefetched", frame.get("stream"))
             Waits(e, frame, self.plan).for_first_worker()
+            self._ended(e, frame, Other.DECISION)
             result.set(frame.control_word("go"))
         return result.get()
+
+    def _ended(self, e: Emitter, frame: Frame, what: Other) -> None:
+        """Record that something is over that is no stage."""
+        trace = self._trace(e, frame)
+        trace.mark("end")
+        trace.close(what)
 
     # the worker
 
@@ -192,6 +199,7 @@ class WorkerCode:
         e, (control, number) = function(self.out, "worker", arguments, self.features, exported=True)
         frame = Frame(e, e.stack(FRAME_BYTES))
         self._fill(e, frame, control, number)
+        self._trace(e, frame).start()
         wait = await_word(self.out, self.features)
         sweep = sweep_bytes(self.out, self.features)
         epoch = e.variable(e.i64(1))
@@ -200,6 +208,7 @@ class WorkerCode:
             place = frame.control_place("epoch")
             spins = e.i64(_IDLE_SPINS)
             e.call(wait, place, e.offset(place, 32), epoch.get(), spins, e.i64(0))
+            self._ended(e, frame, Other.IDLE)
             epoch.set(epoch.get() + 1)
             command = frame.control_word("command")
             self._refresh(frame)
@@ -207,6 +216,7 @@ class WorkerCode:
                 e.call(run, frame.base)
             with e.when(command.equals(int(abi.Command.SWEEP))):
                 self._sweep(e, frame, sweep)
+                self._ended(e, frame, Other.SWEEP)
             with e.when(command.equals(int(abi.Command.EXIT))):
                 running.set(0)
             self._finish(e, frame)
@@ -224,7 +234,7 @@ class WorkerCode:
         frame.set("worker", number)
         for name in ("sequence", "claim_base", "trip"):
             frame.set(name, e.i64(0))
-        for name in ("stream", "private", "profile"):
+        for name in ("stream", "private", "trace"):
             frame.set(name, e.load(frame.worker_place(name, number), PTR))
 
     def _refresh(self, frame: Frame) -> None:
@@ -253,7 +263,3 @@ class WorkerCode:
             self._await_others(e, frame, frame.get("sequence"))
             done = frame.control_place("finished")
             raise_word(e, done, e.offset(done, 32), e.load(done, I64) + 1)
-
-
-def _clock(target: Target) -> str:
-    return "llvm.readcyclecounter" if target.architecture == "x86_64" else "llvm.readsteadycounter"

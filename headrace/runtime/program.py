@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from headrace.runtime.control import Control
 from headrace.runtime.mailbox import Mailbox, Sampled
 from headrace.runtime.schedule import Schedule, check_schedule
 from headrace.runtime.storage import Storage
+from headrace.runtime.trace import Recorder, Recording
 from headrace.runtime.workers import Workers
 
 #: KV capacity in tokens where nothing else is asked for.
@@ -67,18 +68,19 @@ class Program:
         self.storage = Storage(manifest, packed, self.context, _entries(kv_tokens, self.context))
         self._control = Control(self.workers)
         self._mailbox = Mailbox(manifest, self._control)
-        self._profiles = np.zeros((self.workers, len(manifest.stages), 2), np.int64)
+        self._recorder = Recorder(self._control, self.workers) if manifest.traced else None
         self._connect()
-        library = NativeLibrary(code, ("worker", "post"), Target.host())
+        exports = ("worker", "post", "clock") if manifest.traced else ("worker", "post")
+        library = NativeLibrary(code, exports, Target.host())
+        if self._recorder is not None:
+            self._recorder.start(library)
         allowed = sorted(os.sched_getaffinity(0) if cpus is None else cpus)
-        kept = self.storage, self._mailbox, self._profiles
+        kept = self.storage, self._mailbox, self._recorder
         self._team = Workers(library, self._control, self.workers, allowed, kept)
 
     def _connect(self) -> None:
         self.storage.connect(self._control)
         self._control["capacity"] = self.context
-        for worker, rows in enumerate(self._profiles):
-            self._control.set_worker(worker, "profile", rows.ctypes.data)
 
     # schedules
 
@@ -90,11 +92,13 @@ class Program:
             RequestError: a count or a token is out of range.
             MachineError: a schedule is still running, or the program is closed.
         """
+        begin = perf_counter_ns()
         self._team.require_idle()
         check_schedule(schedule, self.manifest, self.context)
         self._mailbox.write(schedule)
         self.host_calls += 1
         self._team.issue(abi.Command.RUN)
+        self._note("submit", begin)
 
     @property
     def finished(self) -> bool:
@@ -121,11 +125,21 @@ class Program:
 
     def poll(self) -> list[Sampled]:
         """Tokens generated since the last poll; never blocks."""
-        return self._mailbox.poll()
+        begin = perf_counter_ns()
+        tokens = self._mailbox.poll()
+        self._note("poll", begin)
+        return tokens
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until the schedule has ended, `timeout` seconds at most; whether it has."""
-        return self._team.wait(timeout)
+        begin = perf_counter_ns()
+        finished = self._team.wait(timeout)
+        self._note("wait", begin)
+        return finished
+
+    def _note(self, call: str, begin_ns: int) -> None:
+        if self._recorder is not None:
+            self._recorder.note(call, begin_ns)
 
     def cancel(self) -> None:
         """Let the running schedule end after its current step."""
@@ -161,21 +175,16 @@ class Program:
         self.wait()
         return perf_counter() - start
 
-    def profile(self) -> list[dict[str, tuple[int, int]]]:
-        """For each worker, cycles of waiting and of work by stage, since the last call.
+    def recording(self) -> Recording:
+        """What the workers did lately, and the host.
 
         Raises:
-            MachineError: the program was not compiled with a profile.
+            MachineError: the program was not compiled with a trace, or a schedule is running.
         """
-        if not self.manifest.profile:
-            raise MachineError("the program was compiled without a profile")
-        counts = self._profiles.tolist()
-        self._profiles[:] = 0
-        stages = self.manifest.stages
-        return [
-            {name: (wait, work) for name, (wait, work) in zip(stages, rows, strict=True)}
-            for rows in counts
-        ]
+        if self._recorder is None:
+            raise MachineError("the program was compiled without a trace")
+        self._team.require_idle()
+        return self._recorder.read()
 
     def close(self) -> None:
         """End the workers; a running schedule ends after its step. Nothing can run after."""

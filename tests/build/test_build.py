@@ -102,11 +102,11 @@ def test_packed_weights_alone_are_packed_again(artifact: Artifact, tiny: Path) -
     assert artifact.packed.read_bytes() == before
 
 
-def test_a_profiled_program_shares_the_weights(artifact: Artifact, tiny: Path) -> None:
+def test_a_traced_program_shares_the_weights(artifact: Artifact, tiny: Path) -> None:
     told = Labels()
-    profiled = build(tiny, Options(workers=2, profile=True), told)
-    assert profiled.key != artifact.key
-    assert profiled.packed == artifact.packed
+    traced = build(tiny, Options(workers=2, trace=True), told)
+    assert traced.key != artifact.key
+    assert traced.packed == artifact.packed
     assert "packing weights" not in told.seen
 
 
@@ -168,7 +168,7 @@ def test_packed_weights_of_other_bytes_lie_elsewhere(artifact: Artifact, tiny: P
     about, manifest = artifact.about, artifact.manifest
     key = packed_key(about.content, manifest, about.bindings)
     assert key == about.packed
-    assert key == packed_key(about.content, replace(manifest, profile=True), about.bindings)
+    assert key == packed_key(about.content, replace(manifest, traced=True), about.bindings)
     others = (
         packed_key("other", manifest, about.bindings),
         packed_key(about.content, replace(manifest, rows_start=1), about.bindings),

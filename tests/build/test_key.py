@@ -27,7 +27,7 @@ def test_a_key_is_a_digest_and_the_same_each_time() -> None:
         program_key("other content", OPTIONS, X86_64),
         program_key("content", replace(OPTIONS, workers=3), X86_64),
         program_key("content", replace(OPTIONS, weights="f32"), X86_64),
-        program_key("content", replace(OPTIONS, profile=True), X86_64),
+        program_key("content", replace(OPTIONS, trace=True), X86_64),
         program_key("content", OPTIONS, AARCH64),
         program_key("content", OPTIONS, replace(X86_64, features="+avx2")),
     ],

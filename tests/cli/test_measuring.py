@@ -72,6 +72,16 @@ def test_bench_of_more_than_the_context(capsys: Captured) -> None:
     assert "640 tokens do not fit a context of 512" in capsys.readouterr().err
 
 
+def test_bench_writes_a_trace(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "run.pftrace"
+    assert main(["bench", MODEL, *SMALL, "--trace", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert "decode: 16 steps" in printed.out
+    assert "longest wait" in printed.out
+    assert f"trace written to {path}" in printed.err
+    assert path.stat().st_size > 1000
+
+
 def test_explain_shows_a_row_a_stage(capsys: Captured) -> None:
     assert main(["explain", MODEL, "--prompt", "32", "--threads", "2"]) == 0
     shown = capsys.readouterr().out

@@ -45,7 +45,7 @@ def mapped(name: str, weights: str = "auto", workers: int = WORKERS) -> ModuleOp
 @cache
 def planned(name: str) -> tuple[Plan, Manifest]:
     plan = Plan(mapped(name), MAX_TOKENS)
-    return plan, manifest_of(plan, profile=False)
+    return plan, manifest_of(plan)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -104,11 +104,11 @@ def test_memory_of_a_program(name: str) -> None:
 
 def test_one_worker_needs_no_token_edges() -> None:
     plan = Plan(mapped("plain", workers=1), MAX_TOKENS)
-    assert manifest_of(plan, profile=False).token_edges_per_step == 0
+    assert manifest_of(plan).token_edges_per_step == 0
 
 
 def test_kernels_are_shared_by_stages() -> None:
-    text = str(WorkerCode(mapped("plain"), TARGETS["special"], MAX_TOKENS, False).build())
+    text = str(WorkerCode(mapped("plain"), TARGETS["special"], MAX_TOKENS).build())
     assert text.count('@"product_f32"(') > text.count('define internal void @"product_f32"(') == 1
     exported = [line for line in text.splitlines() if line.startswith("define void")]
     assert [line.split('"')[1] for line in exported] == ["worker", "post"]
@@ -131,7 +131,7 @@ def test_polled_words_have_cache_lines_of_their_own() -> None:
 
 def test_a_program_that_is_not_mapped_is_refused() -> None:
     with pytest.raises(ProgramError, match="workers"):
-        _ = WorkerCode(program_of(Decoder()), TARGETS["special"], MAX_TOKENS, False).build()
+        _ = WorkerCode(program_of(Decoder()), TARGETS["special"], MAX_TOKENS).build()
 
 
 def test_stages_without_buffers_are_refused() -> None:
@@ -140,7 +140,7 @@ def test_stages_without_buffers_are_refused() -> None:
         if isinstance(op, StageOp):
             op.buffers = None
     with pytest.raises(ProgramError, match="buffer") as caught:
-        WorkerCode(module, TARGETS["special"], MAX_TOKENS, False).build()
+        WorkerCode(module, TARGETS["special"], MAX_TOKENS).build()
     assert "stage @" in (caught.value.where or "")
 
 
@@ -151,7 +151,9 @@ def test_a_module_holds_one_program() -> None:
 
 def test_code_is_the_same_each_time() -> None:
     def text() -> str:
-        module: ir.Module = WorkerCode(mapped("full"), TARGETS["special"], MAX_TOKENS, True).build()
+        module: ir.Module = WorkerCode(
+            mapped("full"), TARGETS["special"], MAX_TOKENS, trace=True
+        ).build()
         return str(module)
 
     assert text() == text()

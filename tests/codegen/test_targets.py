@@ -80,7 +80,7 @@ def test_attention_kernels() -> None:
 def test_a_whole_program(target: Target) -> None:
     module = program_of(Decoder(head_norm=True, bias=True, post_norm=True, windows=(0, 8)))
     map_program(module, 2, "bf16")
-    code, _ = compile_program(module, target, profile=True)
+    code, _ = compile_program(module, target, trace=True)
     assert machine_of(code) == ELF_MACHINES[target.architecture]
 
 

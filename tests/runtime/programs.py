@@ -50,7 +50,7 @@ class Case:
     model: str
     workers: int = 2
     weights: str = "auto"
-    profile: bool = False
+    trace: bool = False
     stored: tuple[tuple[str, str], ...] = ()
 
 
@@ -116,7 +116,7 @@ def built(case: Case) -> Built:
             kept.append(changed.clone())
 
     map_program(module, case.workers, case.weights, observe)
-    code, manifest = compile_program(module, Target.host(), profile=case.profile)
+    code, manifest = compile_program(module, Target.host(), trace=case.trace)
     packed = _new_directory() / "packed"
     pack(manifest, model.weights, packed)
     return Built(manifest, code, packed, kept[0], model.weights, case.weights)

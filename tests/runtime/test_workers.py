@@ -121,15 +121,3 @@ def test_a_sweep_reads_for_some_time() -> None:
         assert few < many
         assert case.manifest.weight_bytes_per_token * 1000 / many < 2e12  # bytes a second
         assert len(generate(program, PROMPT, 3)) == 3
-
-
-def test_profile_counts_every_stage() -> None:
-    case = built(Case("tiny-llama@f32", 2, profile=True))
-    with case.open(context=128) as program:
-        generate(program, PROMPT, 20)
-        profiles = program.profile()
-        assert [list(each) for each in profiles] == [list(case.manifest.stages)] * 2
-        assert all(work > 0 and wait >= 0 for each in profiles for wait, work in each.values())
-        assert all(counts == (0, 0) for each in program.profile() for counts in each.values())
-    with built(CASE).open(context=128) as program, pytest.raises(MachineError, match="profile"):
-        program.profile()
