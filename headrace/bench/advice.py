@@ -19,6 +19,7 @@ _SLOWER = "prompts are read more slowly; answers mostly wait for memory."
 _LACKS = {
     "": "There is no instruction for products of bytes: all is slower, prompts most of all.",
     "avx2": f"The processor has no AVX-512 VNNI or AVX-VNNI: {_SLOWER}",
+    "ssse3": f"The processor has no AVX2: {_SLOWER}",
     "avx512bw": f"The processor's AVX-512 has no VNNI: {_SLOWER}",
     "neon": f"The processor has no dotprod: {_SLOWER}",
 }

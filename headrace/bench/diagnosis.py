@@ -47,6 +47,7 @@ _DOTS = {
     "avx512bw": ("vpmaddubsw, vpmaddwd (AVX-512)", 64),
     "avxvnni": ("vpdpbusd (AVX-VNNI)", 32),
     "avx2": ("vpmaddubsw, vpmaddwd (AVX2)", 32),
+    "ssse3": ("pmaddubsw, pmaddwd (SSSE3)", 16),
     "i8mm": ("usdot (i8mm)", 16),
     "dotprod": ("sdot (dotprod)", 16),
     "neon": ("smull, saddlp (NEON)", 8),

@@ -14,6 +14,7 @@ from headrace.codegen.tile.types import lanes_of
 #: Codes up to here keep two products with signed bytes, and their sum, within 16 bits.
 _NARROW = 127
 
+Part = Callable[[Value, Value, Value], Value]
 Lowering = Callable[[Emitter, Value, Value, Value, int], Value]
 
 
@@ -32,26 +33,20 @@ def dot_avxvnni(e: Emitter, total: Value, unsigned: Value, signed: Value, larges
 
 def dot_avx512bw(e: Emitter, total: Value, unsigned: Value, signed: Value, largest: int) -> Value:
     adds = "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"
-    return _through_words(e, adds, total, unsigned, signed, largest)
+    return _through_words(e, adds, largest)(total, unsigned, signed)
 
 
 def dot_avx2(e: Emitter, total: Value, unsigned: Value, signed: Value, largest: int) -> Value:
     adds = "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"
-
-    def part(total: Value, unsigned: Value, signed: Value) -> Value:
-        return _through_words(e, adds, total, unsigned, signed, largest)
-
-    return _in_parts(e, 8, part, total, unsigned, signed)
+    return _in_parts(e, 8, _through_words(e, adds, largest), total, unsigned, signed)
 
 
-def _through_words(
-    e: Emitter,
-    adds: tuple[str, str],
-    total: Value,
-    unsigned: Value,
-    signed: Value,
-    largest: int,
-) -> Value:
+def dot_ssse3(e: Emitter, total: Value, unsigned: Value, signed: Value, largest: int) -> Value:
+    adds = "llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd"
+    return _in_parts(e, 4, _through_words(e, adds, largest), total, unsigned, signed)
+
+
+def _through_words(e: Emitter, adds: tuple[str, str], largest: int) -> Part:
     """Through 16 bits, which hold the sum of two products for codes up to 127.
 
     Wider codes are multiplied as 16-bit numbers, the even bytes and the odd ones.
@@ -59,14 +54,20 @@ def _through_words(
     adds: instructions that add two products, of bytes to 16 bits and of those to 32.
     """
     of_bytes, of_words = adds
-    words = vector(I16, 2 * lanes_of(total.type))
-    if largest <= _NARROW:
+
+    def narrow(total: Value, unsigned: Value, signed: Value) -> Value:
+        words = vector(I16, 2 * lanes_of(total.type))
         pairs = e.intrinsic(of_bytes, words, unsigned, signed)
         return total + e.intrinsic(of_words, total.type, pairs, e.const(1, words))
-    left, right = e.bitcast(unsigned, words), e.bitcast(signed, words)
-    even = e.intrinsic(of_words, total.type, left & 0xFF, e.shift_signed(right << 8, 8))
-    odd = e.intrinsic(of_words, total.type, left >> 8, e.shift_signed(right, 8))
-    return total + even + odd
+
+    def wide(total: Value, unsigned: Value, signed: Value) -> Value:
+        words = vector(I16, 2 * lanes_of(total.type))
+        left, right = e.bitcast(unsigned, words), e.bitcast(signed, words)
+        even = e.intrinsic(of_words, total.type, left & 0xFF, e.shift_signed(right << 8, 8))
+        odd = e.intrinsic(of_words, total.type, left >> 8, e.shift_signed(right, 8))
+        return total + even + odd
+
+    return narrow if largest <= _NARROW else wide
 
 
 def dot_i8mm(e: Emitter, total: Value, unsigned: Value, signed: Value, largest: int) -> Value:
@@ -103,7 +104,7 @@ def _long_pairs(e: Emitter, left: Value, right: Value, first: int) -> Value:
 
 def _from_signed(
     e: Emitter,
-    part: Callable[[Value, Value, Value], Value],
+    part: Part,
     total: Value,
     unsigned: Value,
     signed: Value,
@@ -135,6 +136,7 @@ DOTS: Mapping[str, Lowering] = {
     "avxvnni": dot_avxvnni,
     "avx512bw": dot_avx512bw,
     "avx2": dot_avx2,
+    "ssse3": dot_ssse3,
     "i8mm": dot_i8mm,
     "dotprod": dot_dotprod,
     "neon": dot_neon,
@@ -144,7 +146,7 @@ DOTS: Mapping[str, Lowering] = {
 def _in_parts(
     e: Emitter,
     lanes: int,
-    compute: Callable[[Value, Value, Value], Value],
+    compute: Part,
     total: Value,
     unsigned: Value,
     signed: Value,

@@ -39,6 +39,8 @@ def look_up(e: Emitter, table: Sequence[int], codes: Value) -> Value:
         return _shuffled(e, "llvm.x86.avx512.pshuf.b.512", 64, table, codes)
     if "avx2" in e.features:
         return _shuffled(e, "llvm.x86.avx2.pshuf.b", 32, table, codes)
+    if "ssse3" in e.features:
+        return _shuffled(e, "llvm.x86.ssse3.pshuf.b.128", 16, table, codes)
     if "neon" in e.features:
         return _shuffled(e, "llvm.aarch64.neon.tbl1.v16i8", 16, table, codes)
     found = e.const(table[0], codes.type)

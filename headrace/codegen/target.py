@@ -19,6 +19,7 @@ SPECIAL_FEATURES = (
     "avx512f",
     "avxvnni",
     "avx2",
+    "ssse3",
     "f16c",
     "i8mm",
     "dotprod",

@@ -76,14 +76,20 @@ class ArmLibrary:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
+        self._top = _BYTES
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
         self._end = weakref.finalize(self, _end, self._process, self._directory)
 
+    def hold(self, bytes: int) -> tuple[int, NDArray[np.uint8]]:
+        """Memory of the emulated program that calls leave alone: its address there, and itself."""
+        self._top = (self._top - bytes) // _ALIGN * _ALIGN
+        return _ARENA + self._top, self._memory[self._top : self._top + bytes]
+
     def call(self, name: str, *arguments: Argument) -> int | None:
         """Call a kernel: arrays are passed by address, integers as i64."""
-        arena = _Arena(self._memory)
+        arena = _Arena(self._memory[: self._top])
         values = [self._numbers[name], *map(arena.place, arguments)]
         assert len(values) <= 1 + _ARGUMENTS
         header = self._memory[:_HEADER].view(np.int64)
@@ -153,7 +159,7 @@ class _Arena:
 
     def _gap(self) -> None:
         end = -(-(self._end + _GUARD) // _ALIGN) * _ALIGN
-        assert end < _BYTES
+        assert end <= self._memory.size
         self._memory[self._end : end] = 0xFF
         self._end = end
 

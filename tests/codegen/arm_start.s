@@ -2,12 +2,15 @@
 // each byte that it reads, and writes a byte when the kernel has returned.
 //
 // In the file: the kernel's number in the table `kernels`, and 16 arguments; the result goes where
-// the number was.
+// the number was. `spawn` starts a thread of a whole program.
 
         .set    OPENAT, 56
         .set    READ, 63
         .set    WRITE, 64
         .set    EXIT, 93
+        .set    EXIT_GROUP, 94
+        .set    SCHED_YIELD, 124
+        .set    CLONE, 220
         .set    MMAP, 222
 
         .text
@@ -58,8 +61,28 @@ _start: ldr     x1, [sp, #16]           // argv[1]
         svc     #0
         b       1b
 2:      mov     x0, #0
+        mov     x8, #EXIT_GROUP
+        svc     #0
+
+// spawn(control, number, end of the stack): a thread that calls worker(control, number).
+
+        .weak   worker
+        .globl  spawn
+spawn:  stp     x0, x1, [x2, #-16]!
+        mov     x1, x2
+        ldr     x0, =0x50f00            // CLONE_VM, FS, FILES, SIGHAND, THREAD and SYSVSEM
+        mov     x2, #0
+        mov     x3, #0
+        mov     x4, #0
+        mov     x8, #CLONE
+        svc     #0
+        cbnz    x0, 1f
+        ldp     x0, x1, [sp], #16
+        bl      worker
+        mov     x0, #0
         mov     x8, #EXIT
         svc     #0
+1:      ret
 
 // What compiled code may call of the C library.
 
@@ -79,3 +102,21 @@ memcpy: mov     x3, x0
         sub     x2, x2, #1
         b       1b
 2:      ret
+
+        .globl  syscall
+syscall:
+        mov     x8, x0
+        mov     x0, x1
+        mov     x1, x2
+        mov     x2, x3
+        mov     x3, x4
+        mov     x4, x5
+        mov     x5, x6
+        svc     #0
+        ret
+
+        .globl  sched_yield
+sched_yield:
+        mov     x8, #SCHED_YIELD
+        svc     #0
+        ret

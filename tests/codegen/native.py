@@ -19,14 +19,17 @@ from headrace.codegen.tile import F32, I64, LANES, PTR, Emitter, Value, function
 from tests.codegen.arm import PROCESSORS, Argument, ArmLibrary, needs_emulator
 from tests.codegen.frames import FrameMemory
 
-#: This machine with all that it has, limited to AVX2, and with what every machine has.
+#: This machine with all that it has, limited to AVX2, and with no lowering of its own.
 _HOST = {
     "special": Target.host(),
     "avx2": Target.host(without=ISAS["avx2"].without),
-    "plain": Target.host(without=ISAS["avx"].without),
+    "plain": Target.host(without=(*ISAS["avx"].without, "ssse3")),
 }
 #: Those that differ from others in products alone.
-_PRODUCTS = {"avx512bw": Target.host(without=("avx512vnni",))}
+_PRODUCTS = {
+    "avx512bw": Target.host(without=("avx512vnni",)),
+    "ssse3": Target.host(without=ISAS["avx"].without),
+}
 _ARM = {name: each.target for name, each in PROCESSORS.items()}
 TARGETS = _HOST | _PRODUCTS | _ARM
 

@@ -22,14 +22,16 @@ from tests.codegen.native import EVERY_LOWERING, TARGETS, Library, build, marks
 from tests.codegen.test_layout import FORMATS
 
 #: What is compiled plainly too: each kind of step, and the conversions that a target may lack.
-PLAIN = ("q4_0", "f16", "iq4_nl", "q6_k", "f8_g64")
+PLAIN = ("f16", "iq4_nl", "f8_g64")
 #: What is quick where it is emulated.
 QUICK = (("i8mm", "q4_0"), ("dotprod", "iq4_nl"), ("neon", "q6_k"))
 NARROW = [
     *(("plain", name) for name in PLAIN),
-    *(("avx2", name) for name in (*PLAIN, "q8_0")),
+    *(("avx2", name) for name in (*PLAIN, "q4_0", "q6_k", "q8_0")),
     ("avx512bw", "q4_0"),
     ("avx512bw", "q8_0"),
+    ("ssse3", "q8_0"),
+    ("ssse3", "iq4_nl"),
 ]
 EMULATED = [
     pytest.param(processor, name, marks=marks(processor, slow=(processor, name) not in QUICK))

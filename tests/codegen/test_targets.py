@@ -113,7 +113,7 @@ def test_programs_of_other_structures(structure: type[Structured]) -> None:
 def test_masked_features_are_gone() -> None:
     assert AARCH64.special == {"neon"}
     assert TARGETS["special"].special <= set(SPECIAL_FEATURES)
-    assert TARGETS["avx2"].special <= {"avx2", "f16c", "neon", "dotprod", "i8mm"}
+    assert TARGETS["avx2"].special <= {"avx2", "ssse3", "f16c", "neon", "dotprod", "i8mm"}
     assert TARGETS["plain"].special <= {"neon", "dotprod", "i8mm"}
     assert len({TARGETS[name].triple for name in LOWERINGS}) == 1
 
@@ -128,14 +128,15 @@ AVX512 = "+avx512f,+avx512bw,+avx512vl,+avx512dq"
 DOTS = {
     "avx512vnni": (x86(f"{AVX512},+avx512vnni"), "vpdpbusd.*zmm", "vpdpbusd.*zmm"),
     "avx512bw": (x86(AVX512), "vpmaddubsw.*zmm", "vpmaddwd.*zmm"),
-    "avxvnni": (x86("+avx2,+avxvnni,+f16c,+fma"), "vpdpbusd.*ymm", "vpdpbusd.*ymm"),
-    "avx2": (x86("+avx2,+f16c,+fma"), "vpmaddubsw.*ymm", "vpmaddwd.*ymm"),
+    "avxvnni": (x86("+ssse3,+avx2,+avxvnni,+f16c,+fma"), "vpdpbusd.*ymm", "vpdpbusd.*ymm"),
+    "avx2": (x86("+ssse3,+avx2,+f16c,+fma"), "vpmaddubsw.*ymm", "vpmaddwd.*ymm"),
+    "ssse3": (x86("+ssse3"), "pmaddubsw.*xmm", "pmaddwd.*xmm"),
     "i8mm": (PROCESSORS["i8mm"].target, "usdot", "usdot"),
     "dotprod": (PROCESSORS["dotprod"].target, "sdot", "sdot"),
     "neon": (PROCESSORS["neon"].target, "smull", "smull"),
 }
 #: What processors without a feature do not have.
-REGISTERS = {"avxvnni": "zmm", "avx2": "zmm", "dotprod": "usdot", "neon": "sdot"}
+REGISTERS = {"avxvnni": "zmm", "avx2": "zmm", "ssse3": "ymm", "dotprod": "usdot", "neon": "sdot"}
 
 
 @pytest.mark.parametrize("name", DOTS)
