@@ -10,6 +10,7 @@ import mmap
 import shutil
 import subprocess
 import tempfile
+import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class ArmLibrary:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self._top = _BYTES
+        self._calling = threading.Lock()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
@@ -88,7 +90,11 @@ class ArmLibrary:
         return _ARENA + self._top, self._memory[self._top : self._top + bytes]
 
     def call(self, name: str, *arguments: Argument) -> int | None:
-        """Call a kernel: arrays are passed by address, integers as i64."""
+        """Call a kernel: arrays are passed by address, integers as i64; one call at a time."""
+        with self._calling:
+            return self._call(name, *arguments)
+
+    def _call(self, name: str, *arguments: Argument) -> int | None:
         arena = _Arena(self._memory[: self._top])
         values = [self._numbers[name], *map(arena.place, arguments)]
         assert len(values) <= 1 + _ARGUMENTS
@@ -126,6 +132,7 @@ class _Arena:
         self._end = _HEADER
         self._placed: dict[tuple[int, int], int] = {}
         self._arrays: list[tuple[Array, int]] = []
+        self._frames: list[tuple[FrameMemory, int]] = []
         self._gap()
 
     def place(self, argument: Argument) -> int:
@@ -137,7 +144,9 @@ class _Arena:
         words = argument.array.copy()
         for index, array in argument.arrays.items():
             words[index] = self.place(array)
-        return _ARENA + self._store(words)
+        start = self._store(words)
+        self._frames.append((argument, start))
+        return _ARENA + start
 
     def _array(self, array: Array) -> int:
         key = array.ctypes.data, array.nbytes
@@ -170,3 +179,6 @@ class _Arena:
             assert (self._memory[behind : behind + _GUARD] == 0xFF).all()
             if array.flags.writeable:
                 array.reshape(-1)[:] = self._view(start, array)
+        for frame, start in self._frames:
+            numbers = np.isin(np.arange(frame.array.size), list(frame.arrays), invert=True)
+            frame.array[numbers] = self._view(start, frame.array)[numbers]

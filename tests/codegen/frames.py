@@ -32,6 +32,16 @@ class FrameMemory:
                 value = value.ctypes.data
             self.array[index] = value
 
+    def copy(self) -> FrameMemory:
+        """Another frame of the same control block and arrays."""
+        other = FrameMemory()
+        other.control, other.arrays = self.control, self.arrays.copy()
+        other.array[:] = self.array
+        return other
+
+    def get(self, name: str) -> int:
+        return int(self.array[FIELDS.index(name)])
+
     def set_control(self, **words: float) -> None:
         for name, value in words.items():
             kind = np.float64 if isinstance(value, float) else np.int64

@@ -28,7 +28,7 @@ def native(target: str) -> Native:
 
 def opened(target: str) -> Program:
     if target in PROCESSORS:
-        return ArmProgram(native(target), target, DECODER.context)
+        return ArmProgram(native("special"), native(target), target, DECODER.context)
     return native(target).open(DECODER.context)
 
 
