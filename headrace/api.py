@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.build import Artifact, Options, Weights, build, default_workers
+from headrace.build import Artifact, Isa, Options, Weights, build, default_workers
 from headrace.engine.batch import BatchGeneration
 from headrace.engine.engine import Engine
 from headrace.engine.generation import Generation
@@ -34,6 +34,7 @@ def load(
     context: int | None = None,
     *,
     kv_tokens: int | None = None,
+    isa: Isa | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model, compiled for this machine; the first time takes long, then a second or less.
@@ -48,12 +49,13 @@ def load(
             was made for, up to 8192.
         kv_tokens: tokens whose keys and values are kept together, of all answers of a batch; None
             keeps four contexts.
+        isa: code for no more than this instruction set, to compare; None takes all there is.
         progress: is told of downloads, compilation and packing.
 
     Raises:
         HeadraceError: its subclasses say what is wrong, where, and what to do about it.
     """
-    options = Options(default_workers() if threads is None else threads, weights)
+    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
     return Model(build(source, options, progress), context=context, kv_tokens=kv_tokens)
 
 

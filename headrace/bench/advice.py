@@ -6,10 +6,23 @@ import os
 from collections.abc import Iterator, Mapping
 
 from headrace.bench.spread import Spread
+from headrace.codegen.primitives import dot_feature
 from headrace.machine import Host
 
 #: More workers are worth it if they read this much faster.
 _WORTH = 1.1
+
+
+_SLOWER = "prompts are read more slowly; answers mostly wait for memory."
+
+#: What a machine lacks, by the feature that `dot_feature` names.
+_LACKS = {
+    "": "There is no instruction for products of bytes: all is slower, prompts most of all.",
+    "avx2": f"The processor has no AVX-512 VNNI or AVX-VNNI: {_SLOWER}",
+    "ssse3": f"The processor has no AVX2: {_SLOWER}",
+    "avx512bw": f"The processor's AVX-512 has no VNNI: {_SLOWER}",
+    "neon": f"The processor has no dotprod: {_SLOWER}",
+}
 
 
 def advice(
@@ -34,11 +47,8 @@ def advice(
             f"Memory is divided over {len(host.numa_nodes)} nodes: one node alone is often "
             "faster, `numactl --cpunodebind=0 --membind=0 headrace ...`."
         )
-    if host.isa == "x86_64" and "avx512vnni" not in special:
-        yield (
-            "The processor has no AVX-512 VNNI: products of quantised weights take more "
-            "instructions, and prompts are read more slowly."
-        )
+    if (found := dot_feature(special)) in _LACKS:
+        yield _LACKS[found]
     if load > host.cores:
         yield (
             f"Other work keeps {load:.1f} processors busy: the figures above are too low, and "

@@ -93,6 +93,7 @@ def _conditions(
     found: dict[str, object] = {
         "model": model,
         "weights": options.weights,
+        "isa": options.isa or "all that the machine has",
         "threads": options.workers,
         "repetitions": plan.repetitions,
         "machine": probe_host().model,

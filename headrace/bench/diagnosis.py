@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from headrace.bench.spread import Spread
+from headrace.codegen.primitives import HALVES, dot_feature
 from headrace.machine import Host
 from headrace.report.text import workers_text
 from headrace.report.units import bandwidth_text, bytes_text
@@ -18,7 +19,7 @@ def findings(host: Host, special: frozenset[str]) -> Iterator[tuple[str, str]]:
     yield "cores", _cores(host)
     yield "workers by default", str(host.cores)
     yield "8-bit products", _dot(host, special)
-    yield "half floats", _half(host, special)
+    yield "half floats", _half(special)
     yield "caches", _caches(host)
     yield "memory", _size(host.memory_bytes)
     yield "memory nodes", str(len(host.numa_nodes)) if host.numa_nodes else _UNKNOWN
@@ -40,14 +41,29 @@ def _cores(host: Host) -> str:
     return f"{text}; the control group grants {host.cpu_quota:g}"
 
 
+#: By the feature that `dot_feature` names: the instructions, and multiply-adds of the last one.
+_DOTS = {
+    "avx512vnni": ("vpdpbusd (AVX-512 VNNI)", 64),
+    "avx512bw": ("vpmaddubsw, vpmaddwd (AVX-512)", 64),
+    "avxvnni": ("vpdpbusd (AVX-VNNI)", 32),
+    "avx2": ("vpmaddubsw, vpmaddwd (AVX2)", 32),
+    "ssse3": ("pmaddubsw, pmaddwd (SSSE3)", 16),
+    "i8mm": ("usdot (i8mm)", 16),
+    "dotprod": ("sdot (dotprod)", 16),
+    "neon": ("smull, saddlp (NEON)", 8),
+}
+
+
 def _dot(host: Host, special: frozenset[str]) -> str:
-    if "avx512vnni" in special:
-        return "vpdpbusd (avx512vnni): 64 multiply-adds an instruction"
-    return f"plain lowering, as LLVM compiles it for {host.cpu}"
+    found = _DOTS.get(dot_feature(special))
+    if found is None:
+        return f"plain lowering, as LLVM compiles it for {host.cpu}"
+    name, products = found
+    return f"{name}: {products} multiply-adds an instruction"
 
 
-def _half(host: Host, special: frozenset[str]) -> str:
-    if special & {"f16c", "avx512f"} or host.isa == "aarch64":
+def _half(special: frozenset[str]) -> str:
+    if special & HALVES:
         return "converted by the processor"
     return "converted by integer arithmetic"
 

@@ -2,6 +2,6 @@
 
 from headrace.build.artifact import LEVELS, Artifact, Level
 from headrace.build.driver import build
-from headrace.build.options import Options, Weights, default_workers
+from headrace.build.options import Isa, Options, Weights, default_workers
 
-__all__ = ["LEVELS", "Artifact", "Level", "Options", "Weights", "build", "default_workers"]
+__all__ = ["LEVELS", "Artifact", "Isa", "Level", "Options", "Weights", "build", "default_workers"]

@@ -35,7 +35,7 @@ def build(source: str | Path, options: Options, progress: Progress | None = None
     report = progress if progress is not None else NoProgress()
     found = resolve(source, report)
     content = fingerprint(found)
-    entry = cache.programs() / program_key(content, options, Target.host())
+    entry = cache.programs() / program_key(content, options, Target.host(options.isa))
     artifact = make_once(entry, lambda: _compile(found, content, options, entry, report), report)
     pack_once(artifact, lambda: _stored_weights(found, artifact), report)
     return artifact
@@ -81,7 +81,7 @@ def _compile(source: Source, content: str, options: Options, entry: Path, report
 
     path = str(source.path.resolve())
     name = source.name if source.path.is_relative_to(cache.models()) else path
-    order = Order(name, path, content, toolchain(), options, Target.host())
+    order = Order(name, path, content, toolchain(), options, Target.host(options.isa))
     if apart.pays():
         apart.compile_apart(source, order, entry, report)
     else:

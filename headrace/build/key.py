@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +77,8 @@ def _versions() -> dict[str, str]:
 
 def program_key(content: str, options: Options, target: Target) -> str:
     """The address of a compiled program; `content` is its source's fingerprint."""
-    return _digest("program", content, toolchain(), *astuple(options), *astuple(target))
+    chosen = replace(options, isa=None)  # the target says it
+    return _digest("program", content, toolchain(), *astuple(chosen), *astuple(target))
 
 
 def packed_key(content: str, manifest: Manifest, bindings: Mapping[str, Binding]) -> str:

@@ -54,7 +54,7 @@ def build_module(
     )
 
     report = progress if progress is not None else NoProgress()
-    name, target = f"{PREFIX}{type(module).__name__}", Target.host()
+    name, target = f"{PREFIX}{type(module).__name__}", Target.host(options.isa)
     captured = _capture(module, context, name, report)
     content = _content(captured, tokenizer)
     entry = cache.programs() / program_key(content, options, target)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from headrace.errors import RequestError
 
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
+Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]
 MAX_WORKERS = 1024
 
 
@@ -20,6 +21,7 @@ class Options:
         weights: `auto` keeps the formats that are stored; all others convert matrices: `q8` and
             `q4` to 8 and 4 bits, with a scale for 32 columns.
         trace: record what each worker does, and when, while the program runs.
+        isa: code for no more than this instruction set; None takes all that the machine has.
 
     Raises:
         RequestError: a value is out of its range.
@@ -28,18 +30,24 @@ class Options:
     workers: int
     weights: Weights = "auto"
     trace: bool = False
+    isa: Isa | None = None
 
     def __post_init__(self) -> None:
-        if self.weights not in get_args(Weights):
-            raise RequestError(
-                f"weights is {self.weights!r}; it must be one of {', '.join(get_args(Weights))}",
-                where="weights",
-            )
+        _require_choice("weights", self.weights, get_args(Weights))
+        if self.isa is not None:
+            _require_choice("isa", self.isa, get_args(Isa))
         if not _is_count(self.workers) or not 1 <= self.workers <= MAX_WORKERS:
             raise RequestError(
                 f"threads is {self.workers!r}; it must be an integer from 1 to {MAX_WORKERS}",
                 where="threads",
             )
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise RequestError(
+            f"{name} is {value!r}; it must be one of {', '.join(choices)}", where=name
+        )
 
 
 def _is_count(value: object) -> bool:

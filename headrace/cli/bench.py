@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Weights
+from headrace.cli.choices import Isa, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 
@@ -27,6 +27,7 @@ def bench(
     repetitions: int = 5,
     threads: int | None = None,
     weights: Weights = "auto",
+    isa: Isa | None = None,
     peers: Annotated[bool, Switch] = False,
     peer_python: Path | None = None,
     json: Annotated[bool, Switch] = False,
@@ -42,6 +43,7 @@ def bench(
         repetitions: How often everything is measured; medians are over them.
         threads: Workers, for the peers too; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
+        isa: Code for no more than this instruction set; all that the machine has, if not given.
         peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
         peer_python: The Python that has llama-cpp-python; $HEADRACE_PEER_PYTHON or this one, if
             not given.
@@ -54,7 +56,7 @@ def bench(
     from headrace.bench.plan import Plan
     from headrace.build import Options, default_workers
 
-    options = Options(default_workers() if threads is None else threads, weights)
+    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
     plan = Plan(prompt, decode, repetitions)
     if trace is not None:
         _trace(model, options, plan, trace)

@@ -6,3 +6,6 @@ from typing import Literal
 
 #: As `headrace.build.Weights`.
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
+
+#: As `headrace.build.Isa`.
+Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Weights
+from headrace.cli.choices import Isa, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -29,6 +29,7 @@ def explain(
     prompt: int = 256,
     threads: int | None = None,
     weights: Weights = "auto",
+    isa: Isa | None = None,
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
 ) -> None:
     """Show how a model runs: stages, bytes, token edges, and where the time goes.
@@ -42,12 +43,13 @@ def explain(
         prompt: Tokens in the KV cache when the step is looked at.
         threads: Workers; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
+        isa: Code for no more than this instruction set; all that the machine has, if not given.
         measure: Run the program for the measured figures, else only predict.
     """
     from headrace.bench.plan import Plan
     from headrace.build import Options, build, default_workers
 
-    options = Options(default_workers() if threads is None else threads, weights)
+    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
     artifact = build(model, options, terminal_progress())
     if ir is not None:
         print(artifact.program_text(ir), end="")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Weights
+from headrace.cli.choices import Isa, Weights
 from headrace.engine.request import DEFAULT_MAX_TOKENS, Request
 from headrace.errors import RequestError
 
@@ -32,6 +32,7 @@ def run(
     context: int | None = None,
     threads: int | None = None,
     weights: Weights = "auto",
+    isa: Isa | None = None,
 ) -> int:
     """Answer a prompt, or chat; gives the exit status.
 
@@ -55,7 +56,7 @@ def run(
     prompt = _prompt(model, prompt, raw)
     from headrace.cli.session import Session
 
-    with Session.open(model, request, raw, context, threads, weights) as session:
+    with Session.open(model, request, raw, context, threads, weights, isa) as session:
         return session.chat() if prompt is None else session.answer_once(prompt)
 
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.codegen.dot import DOTS, dot_plain
 from headrace.codegen.tile import F16, F32, I8, I16, I32, VOID, Emitter, Value, vector
+
+#: Each of these has conversions of f16.
+HALVES = frozenset({"f16c", "avx512f", "neon"})
 
 _BITS_OF_HALF = 0x3F000000  # of the float32 0.5
 
 
-def dot_u8s8(e: Emitter, total: Value, unsigned: Value, signed: Value) -> Value:
+def dot_u8s8(e: Emitter, total: Value, unsigned: Value, signed: Value, largest: int = 255) -> Value:
     """`total[i] += sum over j < 4 of unsigned[4i + j] * signed[4i + j]`.
 
-    total: 16 x i32; unsigned: 64 x u8; signed: 64 x s8. No saturation: the four products' sum
-    fits 18 bits.
+    total: 16 x i32; unsigned: 64 x u8, none above `largest`; signed: 64 x s8. No saturation: the
+    four products' sum fits 18 bits.
     """
-    if "avx512vnni" in e.features:
-        name = "llvm.x86.avx512.vpdpbusd.512"
-        return e.intrinsic(name, vector(I32), total, unsigned, signed)
-    left = e.zext(unsigned, vector(I16, 64))
-    right = e.sext(signed, vector(I16, 64))
-    products = e.sext(left, vector(I32, 64)) * e.sext(right, vector(I32, 64))
-    for j in range(4):
-        total = total + e.shuffle(products, products, range(j, 64, 4))
-    return total
+    lowering = DOTS.get(dot_feature(e.features), dot_plain)
+    return lowering(e, total, unsigned, signed, largest)
+
+
+def dot_feature(features: frozenset[str]) -> str:
+    """The feature whose instructions multiply bytes; empty if there is none."""
+    return next((name for name in DOTS if name in features), "")
 
 
 def broadcast_bytes(e: Emitter, pointer: Value) -> Value:
@@ -34,17 +36,29 @@ def broadcast_bytes(e: Emitter, pointer: Value) -> Value:
 def look_up(e: Emitter, table: Sequence[int], codes: Value) -> Value:
     """`table[code]` of 64 x u8 codes below 16; the table has 16 entries of u8."""
     if "avx512bw" in e.features:
-        entries = e.constants([*table] * 4, I8)
-        return e.intrinsic("llvm.x86.avx512.pshuf.b.512", codes.type, entries, codes)
+        return _shuffled(e, "llvm.x86.avx512.pshuf.b.512", 64, table, codes)
+    if "avx2" in e.features:
+        return _shuffled(e, "llvm.x86.avx2.pshuf.b", 32, table, codes)
+    if "ssse3" in e.features:
+        return _shuffled(e, "llvm.x86.ssse3.pshuf.b.128", 16, table, codes)
+    if "neon" in e.features:
+        return _shuffled(e, "llvm.aarch64.neon.tbl1.v16i8", 16, table, codes)
     found = e.const(table[0], codes.type)
     for code, entry in enumerate(table[1:], start=1):
         found = e.select(codes.equals(code), e.const(entry, codes.type), found)
     return found
 
 
+def _shuffled(e: Emitter, name: str, lanes: int, table: Sequence[int], codes: Value) -> Value:
+    """Entries by an instruction that looks up `lanes` codes in tables of 16."""
+    entries = e.constants([*table] * (lanes // 16), I8)
+    parts = (e.part(codes, first, lanes) for first in range(0, 64, lanes))
+    return e.joined([e.intrinsic(name, entries.type, entries, part) for part in parts])
+
+
 def half_to_float(e: Emitter, half: Value) -> Value:
     """16 x f16 bits (as i16) to 16 x float32, exact for finite values."""
-    if "f16c" in e.features or "avx512f" in e.features or _is_arm(e):
+    if e.features & HALVES:
         return Value(e, e.builder.fpext(e.bitcast(half, vector(F16)).raw, vector(F32)))
     bits = e.zext(half, vector(I32))
     magnitude = e.bitcast((bits & 0x7FFF) << 13, vector(F32)) * float(2.0**112)
@@ -55,7 +69,7 @@ def half_to_float(e: Emitter, half: Value) -> Value:
 def float_to_half(e: Emitter, value: Value) -> Value:
     """16 x float32 to f16 bits (as i16), to nearest even; beyond the range: the largest finite."""
     bounded = e.maximum(e.minimum(value, e.like(65504.0, value.type)), e.like(-65504.0, value.type))
-    if "f16c" in e.features or "avx512f" in e.features or _is_arm(e):
+    if e.features & HALVES:
         return e.bitcast(Value(e, e.builder.fptrunc(bounded.raw, vector(F16))), vector(I16))
     sign = (e.bitcast(bounded, vector(I32)) >> 16) & 0x8000
     size = e.absolute(bounded)
@@ -76,9 +90,5 @@ def pause(e: Emitter) -> None:
     """Tell the core that this is a waiting loop."""
     if e.module.triple.startswith("x86_64"):
         e.intrinsic("llvm.x86.sse2.pause", VOID)
-    elif _is_arm(e):
+    elif e.module.triple.startswith("aarch64"):
         e.intrinsic("llvm.aarch64.hint", VOID, e.i32(1))
-
-
-def _is_arm(e: Emitter) -> bool:
-    return e.module.triple.startswith("aarch64")

@@ -29,10 +29,6 @@ from headrace.codegen.tile import (
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat
 from headrace.codegen.unpack import FOURS, HALVES, Part
 
-#: Tokens multiplied together from registers, largest first.
-QUANTISED_TOKEN_BLOCKS = (12, 4, 1)
-FLOAT_TOKEN_BLOCKS = (8, 4, 1)
-
 #: How far ahead of its use a stream is asked for when one token is multiplied: the memory's
 #: latency at a core's share of its rate. It runs on into the next stage's weights.
 PREFETCH_DISTANCE = 8192
@@ -51,19 +47,29 @@ def product(module: ir.Module, format: TileFormat, features: frozenset[str]) -> 
     e, args = function(module, name, arguments, features)
     weights, values, scales, sums, offsets, blocks, y, tiles, tokens, stride = args
     x = Activation(values, scales, sums, offsets, blocks)
-    sizes = QUANTISED_TOKEN_BLOCKS if format.activation == "q8" else FLOAT_TOKEN_BLOCKS
     tile_bytes = (blocks + (format.parts - 1)) // format.parts * format.block_bytes
     with e.range(0, tiles) as tile:
         w = e.offset(weights, tile * tile_bytes)
         out = e.offset(y, tile * TILE_ROWS, F32)
         done = e.variable(e.i64(0))
-        for size in sizes:
+        for size in token_blocks(format, features):
             with e.loop_while(lambda size=size: done.get() + size <= tokens):
                 token = done.get()
                 _block(e, format, w, x, token, size, e.offset(out, token * stride, F32), stride)
                 done.set(token + size)
     e.give()
     return e.function
+
+
+def token_blocks(format: TileFormat, features: frozenset[str]) -> tuple[int, ...]:
+    """Tokens multiplied together from registers, largest first.
+
+    AVX-512 has 32 registers of 16 lanes; others hold half or a quarter of that.
+    """
+    quantised = format.activation == "q8"
+    if "avx512f" in features:
+        return (12, 4, 1) if quantised else (8, 4, 1)
+    return (4, 1) if quantised else (2, 1)
 
 
 def _block(
@@ -127,7 +133,8 @@ def _quantised_step(
             codes = part.codes(four, half)
             for t in tokens:
                 activations = broadcast_bytes(e, e.offset(rows[t], 4 * four))
-                sums[t][half] = dot_u8s8(e, sums[t][half], codes, activations)
+                total = sums[t][half]
+                sums[t][half] = dot_u8s8(e, total, codes, activations, part.format.largest)
         for t, entry in enumerate(entries):
             for half in range(HALVES):
                 total = totals[t][half]

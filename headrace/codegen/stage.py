@@ -84,10 +84,8 @@ def _emit_sample(places: Places) -> None:
     e, frame = places.e, places.frame
     values = outer_values(places.stage)
     (logits,) = (value for value in values if isinstance(value.type, TensorType))
-    kernel, rows = (
-        sample_token(e.module, e.features, places.plan.vocabulary),
-        places.rows_of(logits),
-    )
+    kernel = sample_token(e.module, e.features, places.plan.vocabulary)
+    rows = places.rows_of(logits)
     weights = places.private(places.plan.scratch.weights)
     with e.range(frame.get("worker"), places.row_count, places.plan.workers) as output:
         row = frame.output_row(output)

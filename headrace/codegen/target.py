@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from headrace.codegen.isa import ISAS
+from headrace.errors import MachineError
+
 #: Instruction-set features for which a primitive has a lowering of its own.
-SPECIAL_FEATURES = ("avx512vnni", "avx512bw", "avx512f", "f16c")
+SPECIAL_FEATURES = (
+    "avx512vnni",
+    "avx512bw",
+    "avx512f",
+    "avxvnni",
+    "avx2",
+    "ssse3",
+    "f16c",
+    "i8mm",
+    "dotprod",
+    "neon",
+)
 
 
 @functools.cache
@@ -27,18 +42,32 @@ class Target:
     features: str
 
     @classmethod
-    def host(cls, *, without: tuple[str, ...] = ()) -> Target:
-        """This machine, less the named LLVM features."""
+    def host(cls, isa: str | None = None, *, without: tuple[str, ...] = ()) -> Target:
+        """This machine, less the LLVM features whose names start with one of `without`.
+
+        isa: code for no more than an instruction set, by its name in `ISAS`; None takes all.
+
+        Raises:
+            MachineError: this machine does not have the instruction set.
+        """
         found = dict(llvm.get_host_cpu_features())
-        found.update(dict.fromkeys(without, False))
+        if isa is not None:
+            _require(isa, found)
+            without += ISAS[isa].without
+        found.update({name: False for name in found if name.startswith(without)})
         text = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(found.items()))
         return cls(llvm.get_default_triple(), llvm.get_host_cpu_name(), text)
 
     @property
+    def enabled(self) -> frozenset[str]:
+        """The features that code for it may use."""
+        items = self.features.split(",")
+        return frozenset(item[1:] for item in items if item.startswith("+"))
+
+    @property
     def special(self) -> frozenset[str]:
         """The special features that kernels may use."""
-        enabled = {item[1:] for item in self.features.split(",") if item.startswith("+")}
-        return frozenset(enabled & set(SPECIAL_FEATURES))
+        return self.enabled & set(SPECIAL_FEATURES)
 
     @property
     def architecture(self) -> str:
@@ -49,6 +78,16 @@ class Target:
         _initialise()
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="small"
+        )
+
+
+def _require(isa: str, features: Mapping[str, bool]) -> None:
+    if not features.get(ISAS[isa].needs, False):
+        present = [name for name, each in ISAS.items() if features.get(each.needs, False)]
+        raise MachineError(
+            f"this processor ({llvm.get_host_cpu_name()}) has no {isa}",
+            where="isa",
+            hint=f"one of: {', '.join(present)}",
         )
 
 

@@ -93,6 +93,11 @@ class TileFormat:
         return sum(self.planes)
 
     @property
+    def largest(self) -> int:
+        """The largest integer that a code stands for, plus `zero`."""
+        return max(self.codebook, default=(1 << self.bits) - 1)
+
+    @property
     def groups(self) -> int:
         """Groups of columns with a scale of their own, in 32 columns."""
         return self.factors.groups if self.factors else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.codegen.abi import KV_BLOCK
+from headrace.runtime.schedule import KV_BLOCK
 
 
 def blocks_for(tokens: int) -> int:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
-from headrace.codegen.abi import MAX_SEQUENCES
 from headrace.engine.blocks import BlockPool, blocks_for
 from headrace.engine.sequence import SequenceState
 from headrace.runtime.mailbox import Sampled
-from headrace.runtime.schedule import Schedule, Segment
+from headrace.runtime.schedule import MAX_SEQUENCES, Schedule, Segment
 
 FIRST_STEPS = 8  # the first words appear early
 STEPS = 32  # the gain of longer schedules flattens near 20

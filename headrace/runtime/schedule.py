@@ -9,9 +9,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.codegen.abi import MAX_SEQUENCES, MAX_STOPS
+from headrace.codegen.abi import KV_BLOCK, MAX_SEQUENCES, MAX_STOPS
 from headrace.codegen.manifest import Manifest
 from headrace.errors import ContextLengthError, RequestError
+
+__all__ = [
+    "KV_BLOCK",
+    "MAX_SEQUENCES",
+    "MAX_STEPS",
+    "Sampling",
+    "Schedule",
+    "Segment",
+    "check_schedule",
+]
 
 #: Most tokens that one schedule can generate for a sequence: the ring holds them all.
 MAX_STEPS = 4096

@@ -66,7 +66,9 @@ FLAT = {1: Spread(9e9, 10e9, 11e9), 2: Spread(9e9, 10.5e9, 11e9)}
         (replace(GOOD, cpu_quota=0.5), VNNI, SCALES, 0.0, "control group grants 0.5"),
         (replace(GOOD, cpus=()), VNNI, SCALES, 0.0, "affinity mask leaves 0 of"),
         (replace(GOOD, numa_nodes=((0,), (1,))), VNNI, SCALES, 0.0, "2 nodes"),
-        (GOOD, frozenset[str](), SCALES, 0.0, "no AVX-512 VNNI"),
+        (GOOD, frozenset[str](), SCALES, 0.0, "no instruction"),
+        (GOOD, frozenset({"avx2"}), SCALES, 0.0, "AVX-512 VNNI or AVX-VNNI"),
+        (replace(GOOD, isa="aarch64"), frozenset({"neon"}), SCALES, 0.0, "no dotprod"),
         (GOOD, VNNI, FLAT, 0.0, "1 of 2 workers read nearly as fast"),
         (GOOD, VNNI, SCALES, 1000.0, "Other work keeps 1000.0"),
     ],
@@ -82,6 +84,9 @@ def test_findings_name_the_lowerings() -> None:
     found = dict(findings(GOOD, VNNI))
     assert found["8-bit products"].startswith("vpdpbusd")
     assert found["caches"] == "L1d 48 KiB, L2 1 MiB, L3 32 MiB"
+    narrow = dict(findings(GOOD, frozenset({"avx2", "f16c"})))
+    assert narrow["8-bit products"].startswith("vpmaddubsw, vpmaddwd (AVX2)")
+    assert narrow["half floats"] == "converted by the processor"
     plain = dict(findings(GOOD, frozenset()))
     assert plain["8-bit products"].startswith("plain lowering")
     assert plain["half floats"] == "converted by integer arithmetic"

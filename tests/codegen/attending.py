@@ -16,7 +16,7 @@ from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.attention import attention_share, merge_partials
 from headrace.codegen.attention_shape import AttentionShape
 from headrace.codegen.cache import CacheLayout
-from headrace.codegen.frame import FIELDS, Frame
+from headrace.codegen.frame import Frame
 from headrace.codegen.tile import I64, PTR, function
 from tests.codegen.frames import FrameMemory
 from tests.codegen.native import TARGETS, Kernel, Library, build
@@ -121,7 +121,7 @@ class Sequences:
         for slot, length in enumerate(self.lengths):
             for layer, position, head in np.ndindex(LAYERS, length, case.kv_heads):
                 own = slot, layer, position, head
-                call = self.frame.array, slot, layer, head, position
+                call = self.frame, slot, layer, head, position
                 library(case).call("append", *call, self.keys[own], self.values[own])
 
     def step(self, segments: Sequence[Segment], layer: int, window: int) -> Floats:
@@ -153,14 +153,13 @@ class Sequences:
     def _run(self, layer: int, window: int, query: Floats, out: Floats) -> None:
         """Every worker's share, in threads with frames of their own."""
         case = self.case
-        base = FIELDS.index("claim_base")
 
         def share(worker: int) -> None:
-            frame = self.frame.array.copy()
-            frame[FIELDS.index("worker")], frame[base] = worker, self.claimed[worker]
+            frame = self.frame.copy()
+            frame.set(worker=worker, claim_base=self.claimed[worker])
             call = frame, layer, window, query, out, *[self.sinks] * case.sinks
             library(case).call(f"attention_{case.shape.suffix}", *call)
-            self.claimed[worker] = int(frame[base])
+            self.claimed[worker] = frame.get("claim_base")
 
         with ThreadPoolExecutor(case.workers) as pool:
             list(pool.map(share, range(case.workers)))

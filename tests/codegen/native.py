@@ -5,29 +5,63 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-import llvmlite.binding as llvm
 import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
 from llvmlite import ir
 from numpy.typing import NDArray
 
+from headrace.codegen.isa import ISAS
 from headrace.codegen.target import NativeLibrary, Target, compile_object
 from headrace.codegen.tile import F32, I64, LANES, PTR, Emitter, Value, function, vector
+from tests.codegen.arm import PROCESSORS, Argument, ArmLibrary, needs_emulator
+from tests.codegen.frames import FrameMemory
 
-_SPECIAL = ("avx512", "avx10", "avxvnni", "amx", "f16c")
-_MASKED = tuple(name for name in llvm.get_host_cpu_features() if name.startswith(_SPECIAL))
+#: This machine with all that it has, limited to AVX2, and with no lowering of its own.
+_HOST = {
+    "special": Target.host(),
+    "avx2": Target.host(without=ISAS["avx2"].without),
+    "plain": Target.host(without=(*ISAS["avx"].without, "ssse3")),
+}
+#: Those that differ from others in products alone.
+_PRODUCTS = {
+    "avx512bw": Target.host(without=("avx512vnni",)),
+    "ssse3": Target.host(without=ISAS["avx"].without),
+}
+_ARM = {name: each.target for name, each in PROCESSORS.items()}
+TARGETS = _HOST | _PRODUCTS | _ARM
 
-#: "special": what this machine can do; "plain": the lowerings for any target.
-TARGETS = {"special": Target.host(), "plain": Target.host(without=_MASKED)}
-LOWERINGS = tuple(TARGETS)
+
+def lowerings(*names: str, slow: bool = False) -> list[ParameterSet]:
+    """Names of targets for `pytest.mark.parametrize`; those of other machines are emulated."""
+    return [pytest.param(name, marks=marks(name, slow=slow)) for name in names]
+
+
+def marks(name: str, *, slow: bool) -> list[pytest.MarkDecorator]:
+    """What tests on a target need; slow: whether they are slow where it is emulated."""
+    return [needs_emulator, *([pytest.mark.slow] if slow else [])] if name in _ARM else []
+
+
+LOWERINGS = tuple(_HOST)
+EVERY_LOWERING = lowerings(*_HOST, *_ARM, slow=True)
+EVERY_PRODUCT = lowerings(*TARGETS)
 
 Kernel = Callable[[ir.Module, frozenset[str]], ir.Function]
-Argument = NDArray[np.generic] | int | None
+
+
+class Library(Protocol):
+    """Compiled kernels by name."""
+
+    def call(self, name: str, *arguments: Argument) -> int | None:
+        """Call a kernel: arrays are passed by address, integers as i64."""
+        ...
 
 
 @dataclass(frozen=True)
-class Library:
-    """Compiled kernels by name."""
+class HostLibrary:
+    """Kernels in this process."""
 
     native: NativeLibrary
     kinds: dict[str, tuple[type, ...]]
@@ -43,6 +77,8 @@ class Library:
 
 
 def _raw(argument: Argument) -> int | None:
+    if isinstance(argument, FrameMemory):
+        return argument.array.ctypes.data
     return argument.ctypes.data if isinstance(argument, np.ndarray) else argument
 
 
@@ -59,6 +95,10 @@ def emit(target: Target, *kernels: Kernel) -> tuple[ir.Module, list[ir.Function]
 def build(target: Target, *kernels: Kernel) -> Library:
     module, functions = emit(target, *kernels)
     names = tuple(each.name for each in functions)
+    code = compile_object(module, target)
+    for processor in PROCESSORS.values():
+        if target == processor.target:
+            return ArmLibrary(code, names, processor.model)
     kinds = {
         each.name: tuple(
             ctypes.c_void_p if argument.type == PTR else ctypes.c_int64 for argument in each.args
@@ -68,8 +108,8 @@ def build(target: Target, *kernels: Kernel) -> Library:
     results = {
         each.name: ctypes.c_int64 if each.ftype.return_type == I64 else None for each in functions
     }
-    library = NativeLibrary(compile_object(module, target), names, target)
-    return Library(library, kinds, results)
+    library = NativeLibrary(code, names, target)
+    return HostLibrary(library, kinds, results)
 
 
 def elementwise(name: str, compute: Callable[..., Value], inputs: int = 1) -> Kernel:

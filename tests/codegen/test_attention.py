@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.codegen.attending import CONTEXT, LAYERS, Case, Floats, Segment, Sequences
+from tests.codegen.native import marks
 
 CASES = (
     Case("special", 1, 4, 2, 16, 16, "f16"),
@@ -28,8 +30,16 @@ CASES = (
     Case("special", 2, 4, 1, 256, 256, "f16"),
 )
 
-#: The last one takes long to compile.
-PARAMETERS = [*CASES[:-1], pytest.param(CASES[-1], marks=pytest.mark.slow)]
+#: What registers of half the size are given too, and what those of a quarter are.
+AVX2 = [replace(case, lowering="avx2") for case in (CASES[1], CASES[8], CASES[10])]
+ARM = [replace(case, lowering="neon") for case in CASES if case.lowering == "special"]
+
+PARAMETERS = [
+    *CASES[:-1],
+    pytest.param(CASES[-1], marks=pytest.mark.slow),  # it takes long to compile
+    *AVX2,
+    *(pytest.param(case, marks=marks("neon", slow=case.heads != 4)) for case in ARM[:-1]),
+]
 
 
 def check(case: Case, length: int, first: int, layer: int, window: int, seed: int) -> None:

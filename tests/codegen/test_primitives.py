@@ -1,4 +1,4 @@
-"""What machines do specially: both lowerings of each primitive have one meaning."""
+"""What machines do specially: all lowerings of each primitive have one meaning."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from headrace.codegen.primitives import (
     dot_u8s8,
     float_to_half,
     half_to_float,
+    look_up,
 )
 from headrace.codegen.tile import (
     F32,
@@ -31,9 +32,9 @@ from headrace.codegen.tile import (
     function,
     vector,
 )
-from tests.codegen.native import LOWERINGS, TARGETS, Kernel, Library, body, build
+from tests.codegen.native import EVERY_PRODUCT, TARGETS, Kernel, Library, body, build
 
-pytestmark = pytest.mark.parametrize("lowering", LOWERINGS)
+pytestmark = pytest.mark.parametrize("lowering", EVERY_PRODUCT)
 
 
 def convert(name: str, source: ir.Type, target: ir.Type, compute: object) -> Kernel:
@@ -50,10 +51,21 @@ def convert(name: str, source: ir.Type, target: ir.Type, compute: object) -> Ker
     return kernel
 
 
-def dot(e: Emitter, total: Value, unsigned: Value, signed: Value) -> None:
-    bytes = vector(I8, 64)
-    result = dot_u8s8(e, e.load(total, vector(I32)), e.load(unsigned, bytes), e.load(signed, bytes))
-    e.store(result, total)
+def dot_kernel(largest: int) -> Kernel:
+    def write(e: Emitter, total: Value, unsigned: Value, signed: Value) -> None:
+        left, right = (e.load(each, vector(I8, 64)) for each in (unsigned, signed))
+        e.store(dot_u8s8(e, e.load(total, vector(I32)), left, right, largest), total)
+
+    return body(f"dot_{largest}", 3, write)
+
+
+#: Of codes: the largest that 16 bits can be enough for, and all.
+LARGEST = (15, 127, 128, 255)
+TABLE = tuple(range(255, -1, -17))
+
+
+def looked_up(e: Emitter, codes: Value, out: Value) -> None:
+    e.store(look_up(e, TABLE, e.load(codes, vector(I8, 64))), out)
 
 
 def broadcast(e: Emitter, four: Value, out: Value) -> None:
@@ -67,7 +79,8 @@ def library(lowering: str) -> Library:
         convert("widen", I16, F32, half_to_float),
         convert("narrow", F32, I16, float_to_half),
         convert("bfloat", I16, F32, bfloat_to_float),
-        body("dot", 3, dot),
+        *map(dot_kernel, LARGEST),
+        body("look_up", 2, looked_up),
         body("broadcast", 2, broadcast),
     )
 
@@ -124,10 +137,14 @@ def test_float_to_half_bounds_what_is_too_large(lowering: str) -> None:
 
 
 def dots(
-    lowering: str, total: NDArray[np.int32], unsigned: NDArray[np.uint8], signed: NDArray[np.int8]
+    lowering: str,
+    largest: int,
+    total: NDArray[np.int32],
+    unsigned: NDArray[np.uint8],
+    signed: NDArray[np.int8],
 ) -> NDArray[np.int32]:
     result = total.copy()
-    library(lowering).call("dot", result, unsigned, signed)
+    library(lowering).call(f"dot_{largest}", result, unsigned, signed)
     return result
 
 
@@ -135,19 +152,31 @@ def dots(
 @pytest.mark.parametrize("signed", [-128, -127, -1, 0, 127])
 def test_dot_does_not_saturate(lowering: str, unsigned: int, signed: int) -> None:
     total = np.arange(16, dtype=np.int32) - 8
-    found = dots(lowering, total, np.full(64, unsigned, np.uint8), np.full(64, signed, np.int8))
-    assert np.array_equal(found, total + 4 * unsigned * signed)
+    for largest in (each for each in LARGEST if each >= unsigned):
+        left, right = np.full(64, unsigned, np.uint8), np.full(64, signed, np.int8)
+        found = dots(lowering, largest, total, left, right)
+        assert np.array_equal(found, total + 4 * unsigned * signed)
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_dot_of_random_bytes(lowering: str, seed: int) -> None:
+@given(seed=st.integers(0, 2**32), largest=st.sampled_from(LARGEST))
+def test_dot_of_random_bytes(lowering: str, seed: int, largest: int) -> None:
     rng = np.random.default_rng(seed)
     total = rng.integers(-(2**30), 2**30, 16, np.int32)
-    unsigned, signed = rng.integers(0, 256, 64, np.uint8), rng.integers(-128, 128, 64, np.int8)
+    unsigned = rng.integers(0, largest, 64, np.uint8, endpoint=True)
+    signed = rng.integers(-128, 127, 64, np.int8, endpoint=True)
     products = unsigned.astype(np.int32) * signed
     expected = total + products.reshape(16, 4).sum(1, dtype=np.int32)
-    assert np.array_equal(dots(lowering, total, unsigned, signed), expected)
+    assert np.array_equal(dots(lowering, largest, total, unsigned, signed), expected)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_look_up(lowering: str, seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, 16, 64, np.uint8)
+    found = np.empty_like(codes)
+    library(lowering).call("look_up", codes, found)
+    assert np.array_equal(found, np.array(TABLE, np.uint8)[codes])
 
 
 def test_broadcast_repeats_four_bytes(lowering: str) -> None:

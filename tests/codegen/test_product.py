@@ -17,12 +17,28 @@ from headrace.codegen.quantise import quantise_row
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, tile_format
 from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import storage_format
-from tests.codegen.native import LOWERINGS, TARGETS, Library, build
+from tests.codegen.arm import PROCESSORS
+from tests.codegen.native import EVERY_LOWERING, TARGETS, Library, build, marks
 from tests.codegen.test_layout import FORMATS
 
 #: What is compiled plainly too: each kind of step, and the conversions that a target may lack.
-PLAIN = ("q4_0", "f16", "iq4_nl", "q6_k", "f8_g64")
-CASES = [("special", name) for name in FORMATS] + [("plain", name) for name in PLAIN]
+PLAIN = ("f16", "iq4_nl", "f8_g64")
+#: What is quick where it is emulated.
+QUICK = (("i8mm", "q4_0"), ("dotprod", "iq4_nl"), ("neon", "q6_k"))
+NARROW = [
+    *(("plain", name) for name in PLAIN),
+    *(("avx2", name) for name in (*PLAIN, "q4_0", "q6_k", "q8_0")),
+    ("avx512bw", "q4_0"),
+    ("avx512bw", "q8_0"),
+    ("ssse3", "q8_0"),
+    ("ssse3", "iq4_nl"),
+]
+EMULATED = [
+    pytest.param(processor, name, marks=marks(processor, slow=(processor, name) not in QUICK))
+    for processor in PROCESSORS
+    for name in FORMATS
+]
+CASES = [*(("special", name) for name in FORMATS), *NARROW, *EMULATED]
 
 Floats = NDArray[np.float32]
 EPSILON = 2.0**-24
@@ -125,13 +141,14 @@ def test_product(lowering: str, name: str, rows: int, cols: int, tokens: int, se
     check(lowering, name, rows, cols, tokens, seed)
 
 
-@pytest.mark.parametrize("name", [name for lowering, name in CASES if lowering == "plain"])
-def test_lowerings_agree_in_every_bit(name: str) -> None:
+@pytest.mark.parametrize(("lowering", "name"), [*NARROW, *EMULATED])
+def test_lowerings_agree_in_every_bit(lowering: str, name: str) -> None:
     rng = np.random.default_rng(0)
     raw = random_matrix(rng, storage_format(name), 50, 96)
     tiles = pack_rows(tile_format(name), raw, 96)
     x = rng.standard_normal((17, 96)).astype(np.float32)
-    first, second = (multiply(each, name, tiles, entered(each, name, x)) for each in LOWERINGS)
+    both = "special", lowering
+    first, second = (multiply(each, name, tiles, entered(each, name, x)) for each in both)
     assert np.array_equal(first, second)
 
 
@@ -142,7 +159,7 @@ def test_no_tokens_write_nothing(lowering: str, name: str) -> None:
     assert multiply(lowering, name, pack_rows(tile_format(name), raw, 32), x).shape == (0, 32)
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", EVERY_LOWERING)
 @settings(max_examples=40, deadline=None)
 @given(blocks=st.integers(1, 9), size=st.integers(-30, 30), seed=st.integers(0, 2**32))
 def test_quantise_row(lowering: str, blocks: int, size: int, seed: int) -> None:
@@ -162,7 +179,7 @@ def test_quantise_row(lowering: str, blocks: int, size: int, seed: int) -> None:
     assert np.abs(found.values).max() == 127
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", EVERY_LOWERING)
 def test_quantise_row_of_zeros_and_ties(lowering: str) -> None:
     x = np.zeros((1, 64), np.float32)
     x[0, 32:37] = 127, 0.5, 1.5, -2.5, -127

@@ -15,7 +15,7 @@ from headrace.codegen.rotation import copy_rest, rotate_halves, rotate_pairs
 from headrace.codegen.row_kernels import add_row, copy_row, pad_row
 from headrace.codegen.tile import Emitter, Value
 from headrace.codegen.tile_format import TILE_COLS
-from tests.codegen.native import LOWERINGS, TARGETS, Kernel, Library, body, build
+from tests.codegen.native import EVERY_LOWERING, TARGETS, Kernel, Library, body, build
 
 Floats = NDArray[np.float32]
 COUNTS = (1, 8, 16, 40, 64, 97)
@@ -85,7 +85,7 @@ def library(lowering: str) -> Library:
     return build(TARGETS[lowering], *kernels())
 
 
-pytestmark = pytest.mark.parametrize("lowering", LOWERINGS)
+pytestmark = pytest.mark.parametrize("lowering", EVERY_LOWERING)
 seeds = st.integers(0, 2**32)
 counts = st.sampled_from(COUNTS)
 

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from headrace.codegen.rows import dequantise_row
 from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import storage_format
-from tests.codegen.native import TARGETS, Kernel, Library, build
+from tests.codegen.native import TARGETS, Kernel, Library, build, marks
 from tests.codegen.test_layout import FORMATS
 
 #: Columns: within a block, whole blocks, several blocks and a part of one.
 COLS = (5, 256, 360)
 #: What is compiled plainly too: each kind of number, and the conversions that a target may lack.
 PLAIN = ("q5_0", "q6_k", "iq4_xs", "mxfp4", "f8_g64", "bf16")
-CASES = [("special", name) for name in FORMATS] + [("plain", name) for name in PLAIN]
+CASES = [
+    *(("special", name) for name in FORMATS),
+    *(("plain", name) for name in PLAIN),
+    *(pytest.param("neon", name, marks=marks("neon", slow=True)) for name in FORMATS),
+]
 
 
 @cache

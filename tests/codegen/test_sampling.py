@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from headrace.codegen import abi
 from headrace.codegen.sampling import largest_index, sample_token
-from tests.codegen.native import LOWERINGS, TARGETS, Library, build
+from tests.codegen.native import EVERY_LOWERING, TARGETS, Library, build
 
 Floats = NDArray[np.float32]
 VOCABULARIES = (7, 37, 1000, 49157)
 
-pytestmark = pytest.mark.parametrize("lowering", LOWERINGS)
+pytestmark = pytest.mark.parametrize("lowering", EVERY_LOWERING)
 
 
 @cache

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import pytest
-from llvmlite import ir
 
 from headrace.codegen import mathematics
 from headrace.codegen.compile import compile_program
+from headrace.codegen.isa import ISAS
+from headrace.codegen.primitives import dot_feature
 from headrace.codegen.product import product
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.rows import dequantise_row
 from headrace.codegen.sampling import sample_token
 from headrace.codegen.sweep import sweep_bytes
-from headrace.codegen.target import AARCH64, SPECIAL_FEATURES, Target, compile_object
+from headrace.codegen.target import (
+    AARCH64,
+    SPECIAL_FEATURES,
+    Target,
+    compile_object,
+    optimise,
+)
 from headrace.codegen.tile_format import TILE_FORMATS, tile_format
+from headrace.errors import MachineError
 from headrace.passes.pipeline import map_program
 from tests.codegen import attending, test_attention, test_row_kernels
+from tests.codegen.arm import PROCESSORS
 from tests.codegen.native import LOWERINGS, TARGETS, Kernel, elementwise, emit
 from tests.codegen.test_mathematics import FUNCTIONS
 from tests.ir.decoders import Decoder, program_of
@@ -45,12 +55,20 @@ PRODUCTS = [
 ]
 
 
+def product_kernel(name: str) -> Kernel:
+    return lambda module, features: product(module, tile_format(name), features)
+
+
+def assembly(target: Target, *kernels: Kernel) -> str:
+    machine = target.machine()
+    module, _ = emit(target, *kernels)
+    module.data_layout = str(machine.target_data)
+    return machine.emit_assembly(optimise(module, machine))
+
+
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products(name: str) -> None:
-    def kernel(module: ir.Module, features: frozenset[str]) -> ir.Function:
-        return product(module, tile_format(name), features)
-
-    check(AARCH64, kernel)
+    check(AARCH64, product_kernel(name))
 
 
 def test_small_kernels() -> None:
@@ -93,7 +111,55 @@ def test_programs_of_other_structures(structure: type[Structured]) -> None:
 
 
 def test_masked_features_are_gone() -> None:
-    assert TARGETS["plain"].special == frozenset()
-    assert AARCH64.special == frozenset()
+    assert AARCH64.special == {"neon"}
     assert TARGETS["special"].special <= set(SPECIAL_FEATURES)
+    assert TARGETS["avx2"].special <= {"avx2", "ssse3", "f16c", "neon", "dotprod", "i8mm"}
+    assert TARGETS["plain"].special <= {"neon", "dotprod", "i8mm"}
     assert len({TARGETS[name].triple for name in LOWERINGS}) == 1
+
+
+def x86(features: str) -> Target:
+    return Target("x86_64-unknown-linux-gnu", "x86-64", features)
+
+
+AVX512 = "+avx512f,+avx512bw,+avx512vl,+avx512dq"
+
+#: For each lowering a target, and instructions of the product of 4 bits and of that of 8 bits.
+DOTS = {
+    "avx512vnni": (x86(f"{AVX512},+avx512vnni"), "vpdpbusd.*zmm", "vpdpbusd.*zmm"),
+    "avx512bw": (x86(AVX512), "vpmaddubsw.*zmm", "vpmaddwd.*zmm"),
+    "avxvnni": (x86("+ssse3,+avx2,+avxvnni,+f16c,+fma"), "vpdpbusd.*ymm", "vpdpbusd.*ymm"),
+    "avx2": (x86("+ssse3,+avx2,+f16c,+fma"), "vpmaddubsw.*ymm", "vpmaddwd.*ymm"),
+    "ssse3": (x86("+ssse3"), "pmaddubsw.*xmm", "pmaddwd.*xmm"),
+    "i8mm": (PROCESSORS["i8mm"].target, "usdot", "usdot"),
+    "dotprod": (PROCESSORS["dotprod"].target, "sdot", "sdot"),
+    "neon": (PROCESSORS["neon"].target, "smull", "smull"),
+}
+#: What processors without a feature do not have.
+REGISTERS = {"avxvnni": "zmm", "avx2": "zmm", "ssse3": "ymm", "dotprod": "usdot", "neon": "sdot"}
+
+
+@pytest.mark.parametrize("name", DOTS)
+def test_products_use_the_instructions_of_the_target(name: str) -> None:
+    target, *expected = DOTS[name]
+    assert dot_feature(target.special) == name
+    for stored, instruction in zip(("q4_0", "q8_0"), expected, strict=True):
+        text = assembly(target, product_kernel(stored))
+        assert re.search(instruction, text)
+        assert name not in REGISTERS or REGISTERS[name] not in text
+
+
+def test_an_instruction_set_is_a_limit() -> None:
+    present = [name for name, isa in ISAS.items() if isa.needs in TARGETS["special"].enabled]
+    assert present
+    for name in present:
+        target = Target.host(name)
+        assert not [each for each in target.enabled if each.startswith(ISAS[name].without)]
+        assert ISAS[name].needs in target.enabled
+
+
+def test_an_instruction_set_that_is_not_there() -> None:
+    missing = next(name for name in ISAS if ISAS[name].needs not in TARGETS["special"].enabled)
+    with pytest.raises(MachineError, match=f"has no {missing}") as caught:
+        Target.host(missing)
+    assert caught.value.where == "isa"

@@ -35,7 +35,13 @@ class Native:
         module: the program with its formats, for the interpreter.
     """
 
-    def __init__(self, module: ModuleOp, workers: int, max_tokens: int = 64) -> None:
+    def __init__(
+        self,
+        module: ModuleOp,
+        workers: int,
+        max_tokens: int = 64,
+        target: Target | None = None,
+    ) -> None:
         self._types = {
             name: op.result.type
             for op in module.walk()
@@ -50,11 +56,13 @@ class Native:
 
         map_program(mapped, workers, observer=observe)
         (self.module,) = kept
-        code, self.manifest = compile_program(mapped, Target.host(), max_tokens=max_tokens)
+        code, self.manifest = compile_program(
+            mapped, target or Target.host(), max_tokens=max_tokens
+        )
         self.manifest = Manifest.from_json(self.manifest.to_json())
-        self._code = code
-        self._packed = Path(tempfile.mkdtemp(dir=_temporary.name)) / "packed"
-        pack(self.manifest, self.weight, self._packed)
+        self.code = code
+        self.packed = Path(tempfile.mkdtemp(dir=_temporary.name)) / "packed"
+        pack(self.manifest, self.weight, self.packed)
 
     def weight(self, name: str) -> StoredTensor:
         """Norms' weights are near 1, matrices keep the size of what they multiply."""
@@ -66,7 +74,7 @@ class Native:
         return StoredTensor(name, format, kind.shape, raw)
 
     def open(self, context: int | None = None) -> Program:
-        return Program(self.manifest, self._code, self._packed, context=context)
+        return Program(self.manifest, self.code, self.packed, context=context)
 
     def reference(self, tokens: int, context: int | None = None) -> Floats:
         """The interpreter's logits of a random prompt, `[tokens, vocabulary]`.

@@ -19,6 +19,10 @@ class Arithmetic(Core):
     def both(self, left: Value, right: Value) -> Value:
         return Value(self, self.builder.and_(left.raw, right.raw))
 
+    def shift_signed(self, value: Value, bits: int) -> Value:
+        """Shift to the right; the sign moves in."""
+        return Value(self, self.builder.ashr(value.raw, self.like(bits, value.type).raw))
+
     def _same(self, name: str, *arguments: Value) -> Value:
         type = arguments[0].type
         return self.intrinsic(f"llvm.{name}.{mangle(type)}", type, *arguments)

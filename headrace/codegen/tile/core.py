@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from headrace.codegen.tile.types import F32, F64, I32, I64, LANES, vector, with_element
+from headrace.codegen.tile.types import F32, F64, I32, I64, LANES, lanes_of, vector, with_element
 from headrace.codegen.tile.value import Raw, Value, Variable
 
 
@@ -102,6 +102,18 @@ class Core:
         """The named lanes of the concatenation of two vectors."""
         mask = ir.Constant(vector(I32, len(lanes)), list(lanes))
         return Value(self, self.builder.shuffle_vector(left.raw, right.raw, mask))
+
+    def part(self, value: Value, first: int, lanes: int) -> Value:
+        """`lanes` lanes of a vector from `first` on."""
+        return self.shuffle(value, value, range(first, first + lanes))
+
+    def joined(self, parts: Sequence[Value]) -> Value:
+        """Vectors one behind the other; their number is a power of two."""
+        while len(parts) > 1:
+            both = range(2 * lanes_of(parts[0].type))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.shuffle(low, high, both) for low, high in pairs]
+        return parts[0]
 
     # calls
 
