@@ -52,6 +52,11 @@ class Memory(Core):
         name = f"llvm.masked.store.{mangle(value.type)}.p0"
         self.intrinsic(name, VOID, value, pointer, mask)
 
+    def opaque(self, pointer: Value) -> Value:
+        """The same address, of which the optimiser knows nothing."""
+        assembly = ir.InlineAsm(ir.FunctionType(PTR, [PTR]), "", "=r,0", side_effect=True)
+        return Value(self, self.builder.call(assembly, [pointer.raw]))
+
     # between threads
 
     def load_acquire(self, pointer: Value, type: ir.Type, ordering: str = "acquire") -> Value:
