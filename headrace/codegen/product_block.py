@@ -75,7 +75,7 @@ def _parts(
 
 def _prefetch(e: Emitter, at: Value, bytes: int) -> None:
     """Ask for as many lines as are used now, further on in the stream."""
-    e.prefetch_lines(e.offset(at, PREFETCH_DISTANCE), bytes, Locality.ONCE)
+    e.prefetch_lines(e.offset(at, PREFETCH_DISTANCE), bytes, Locality.SECOND_LEVEL)
 
 
 def _quantised_step(e: Emitter, part: Part, places: Sequence[Value], totals: Totals) -> None:
