@@ -120,7 +120,7 @@ def check(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int
 @given(
     rows=st.integers(1, 100),
     cols=st.integers(1, 600),
-    tokens=st.integers(1, 30),
+    tokens=st.integers(1, 40),
     seed=st.integers(0, 2**32),
 )
 def test_product(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int) -> None:
