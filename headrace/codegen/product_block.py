@@ -39,14 +39,15 @@ def product_block(
     e, args = function(module, name, [PTR, PTR, I64, PTR], features)
     e.function.attributes.add("noinline")
     weights, records, blocks, out = args
-    held = size <= token_blocks(features, format.activation).held
-    totals = Totals(e, out, size, held=held)
+    blocking = token_blocks(features, format.activation)
+    totals = Totals(e, out, size, held=size <= blocking.held)
     record_bytes = RECORD_BYTES[format.activation]
     emit = _quantised_step if format.activation == "q8" else _float_step
     for part, index in _parts(e, format, weights, blocks):
         totals.begin()
         block = e.offset(records, index * (size * record_bytes))
-        emit(e, part, [e.offset(block, t * record_bytes) for t in range(size)], totals)
+        places = [e.offset(block, t * record_bytes) for t in range(size)]
+        emit(e, part, places, totals, blocking.halves)
     totals.give()
     e.give()
     return e.function
@@ -78,35 +79,44 @@ def _prefetch(e: Emitter, at: Value, bytes: int) -> None:
     e.prefetch_lines(e.offset(at, PREFETCH_DISTANCE), bytes, Locality.SECOND_LEVEL)
 
 
-def _quantised_step(e: Emitter, part: Part, places: Sequence[Value], totals: Totals) -> None:
+def _halves(at_once: int) -> list[range]:
+    return [range(first, first + at_once) for first in range(0, HALVES, at_once)]
+
+
+def _quantised_step(
+    e: Emitter, part: Part, places: Sequence[Value], totals: Totals, at_once: int
+) -> None:
     records = [Record(e, place) for place in places]
     terms = GroupTerms(part)
     fours = FOURS // part.format.groups
     for group in range(part.format.groups):
-        sums = [[terms.start(record, group, half) for half in range(HALVES)] for record in records]
-        for four in range(group * fours, (group + 1) * fours):
-            codes = [part.codes(four, half) for half in range(HALVES)]
+        for halves in _halves(at_once):
+            sums = [[terms.start(record, group, half) for half in halves] for record in records]
+            for four in range(group * fours, (group + 1) * fours):
+                codes = [part.codes(four, half) for half in halves]
+                for own, place in zip(sums, places, strict=True):
+                    values = broadcast_bytes(e, e.offset(place, 4 * four))
+                    for index, code in enumerate(codes):
+                        own[index] = dot_u8s8(e, own[index], code, values)
+            for t, (own, record) in enumerate(zip(sums, records, strict=True)):
+                for half, found in zip(halves, own, strict=True):
+                    total = terms.add(totals.get(t, half), found, record, group, half)
+                    totals.set(t, half, total)
+
+
+def _float_step(
+    e: Emitter, part: Part, places: Sequence[Value], totals: Totals, at_once: int
+) -> None:
+    for halves in _halves(at_once):
+        sums = [[totals.get(t, half) for half in halves] for t in range(totals.size)]
+        scales = [part.float_scale(half) for half in halves]
+        for k in range(TILE_COLS):
+            weights = [part.float_weights(k, half) for half in halves]
+            weights = [w if s is None else w * s for w, s in zip(weights, scales, strict=True)]
             for own, place in zip(sums, places, strict=True):
-                activations = broadcast_bytes(e, e.offset(place, 4 * four))
-                for half in range(HALVES):
-                    own[half] = dot_u8s8(e, own[half], codes[half], activations)
-        for t, record in enumerate(records):
-            for half in range(HALVES):
-                total = terms.add(totals.get(t, half), sums[t][half], record, group, half)
-                totals.set(t, half, total)
-
-
-def _float_step(e: Emitter, part: Part, places: Sequence[Value], totals: Totals) -> None:
-    sums = [[totals.get(t, half) for half in range(HALVES)] for t in range(len(places))]
-    scales = part.float_scales()
-    for k in range(TILE_COLS):
-        weights = part.float_weights(k)
-        if scales:
-            weights = [weight * scale for weight, scale in zip(weights, scales, strict=True)]
-        for own, place in zip(sums, places, strict=True):
-            value = e.splat(e.load(e.offset(place, k, F32), F32))
-            for half in range(HALVES):
-                own[half] = e.fma(weights[half], value, own[half])
-    for t, own in enumerate(sums):
-        for half in range(HALVES):
-            totals.set(t, half, own[half])
+                value = e.splat(e.load(e.offset(place, k, F32), F32))
+                for index, weight in enumerate(weights):
+                    own[index] = e.fma(weight, value, own[index])
+        for t, own in enumerate(sums):
+            for half, found in zip(halves, own, strict=True):
+                totals.set(t, half, found)

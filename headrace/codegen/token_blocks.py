@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from headrace.codegen.tile import I64, Emitter, Value
+from headrace.codegen.tile_format import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +14,19 @@ class TokenBlocks:
     """Sizes of blocks of tokens, largest first and down to 1.
 
     held: up to this size the float32 totals stay in registers, beyond it in memory.
+    halves: how many halves of a tile's rows are summed at once, 1 or 2.
     """
 
     sizes: tuple[int, ...]
     held: int
+    halves: int
 
 
-def token_blocks(features: frozenset[str], activation: str) -> TokenBlocks:
-    """What the registers of a target hold, for activations in this form."""
+def token_blocks(features: frozenset[str], activation: Form) -> TokenBlocks:
+    """What a target's registers hold: AVX-512 has 32 of 16 lanes, others half of that or less."""
     if "avx512f" not in features:
-        return TokenBlocks((4, 2, 1), 1)
-    if activation == "q8":
-        return TokenBlocks((12, 8, 6, 4, 3, 2, 1), 6)
-    return TokenBlocks((12, 8, 6, 4, 3, 2, 1), 12)
+        return TokenBlocks((4, 2, 1), 1, 1)
+    return TokenBlocks((12, 8, 6, 4, 3, 2, 1), 6 if activation == "q8" else 12, 2)
 
 
 @cache
