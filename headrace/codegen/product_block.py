@@ -86,12 +86,15 @@ def _halves(at_once: int) -> list[range]:
 def _quantised_step(
     e: Emitter, part: Part, places: Sequence[Value], totals: Totals, at_once: int
 ) -> None:
-    records = [Record(e, place) for place in places]
-    terms = GroupTerms(part)
     fours = FOURS // part.format.groups
     for group in range(part.format.groups):
+        if group:
+            e.in_order()
+        # Each group loads what it needs: registers do not last from one to the next.
+        records = [Record(e, place) for place in places]
+        terms = GroupTerms(part, group)
         for halves in _halves(at_once):
-            sums = [[terms.start(record, group, half) for half in halves] for record in records]
+            sums = [[terms.start(record, half) for half in halves] for record in records]
             for four in range(group * fours, (group + 1) * fours):
                 codes = [part.codes(four, half) for half in halves]
                 for own, place in zip(sums, places, strict=True):
@@ -100,7 +103,7 @@ def _quantised_step(
                         own[index] = dot_u8s8(e, own[index], code, values)
             for t, (own, record) in enumerate(zip(sums, records, strict=True)):
                 for half, found in zip(halves, own, strict=True):
-                    total = terms.add(totals.get(t, half), found, record, group, half)
+                    total = terms.add(totals.get(t, half), found, record, half)
                     totals.set(t, half, total)
 
 

@@ -57,6 +57,11 @@ class Memory(Core):
         assembly = ir.InlineAsm(ir.FunctionType(PTR, [PTR]), "", "=r,0", side_effect=True)
         return Value(self, self.builder.call(assembly, [pointer.raw]))
 
+    def in_order(self) -> None:
+        """Loads and stores that follow stay behind those before, in this thread's code."""
+        type = ir.FunctionType(VOID, [])
+        self.builder.call(ir.InlineAsm(type, "", "~{memory}", side_effect=True), [])
+
     # between threads
 
     def load_acquire(self, pointer: Value, type: ir.Type, ordering: str = "acquire") -> Value:
