@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from time import perf_counter
 
 from headrace.bench.read_kernel import ReadKernel
 from headrace.bench.spread import Spread
+from headrace.bench.together import seconds_together, worker_counts
 from headrace.machine import Host
 from headrace.runtime.memory import Memory
 
@@ -41,27 +39,8 @@ def read_bandwidth(
     return {count: Spread.of(found) for count, found in samples.items()}
 
 
-def worker_counts(most: int) -> tuple[int, ...]:
-    """1, 2, 3, 4, then doubling, and `most` itself."""
-    few = [count for count in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512) if count < most]
-    return (*few, most)
-
-
 def _read(kernel: ReadKernel, memory: Memory, cpus: Sequence[int], passes: int) -> float:
-    """Seconds from the moment when all workers are ready until the last has finished."""
     share = memory.bytes // len(cpus) // _PAGE * _PAGE
-    ready = threading.Barrier(len(cpus) + 1)
-
-    def work(index: int, cpu: int) -> None:
-        os.sched_setaffinity(0, {cpu})
-        ready.wait()
-        kernel.call(memory.address + index * share, share, passes)
-
-    threads = [threading.Thread(target=work, args=each) for each in enumerate(cpus)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    begin = perf_counter()
-    for thread in threads:
-        thread.join()
-    return perf_counter() - begin
+    return seconds_together(
+        cpus, lambda index: kernel.call(memory.address + index * share, share, passes)
+    )

@@ -34,6 +34,17 @@ def bandwidth_lines(bandwidth: Mapping[int, Spread]) -> Iterator[tuple[str, str]
         yield name, f"{bandwidth_text(spread.median)} ({low} to {high})"
 
 
+def multiply_lines(rates: Mapping[int, Spread]) -> Iterator[tuple[str, str]]:
+    """One line for each number of workers: multiply-adds of 8-bit numbers."""
+    for workers, spread in rates.items():
+        low, high = _rate(spread.min), _rate(spread.max)
+        yield f"multiply, {workers_text(workers)}", f"{_rate(spread.median)} ({low} to {high})"
+
+
+def _rate(macs: float) -> str:
+    return f"{macs / 1e9:.0f} G multiply-adds/s"
+
+
 def _cores(host: Host) -> str:
     text = f"{len(host.core_cpus)} physical, {len(host.cpus)} processors in the affinity mask"
     if host.cpu_quota is None:

@@ -6,7 +6,7 @@ from headrace.cli.tables import table_console
 
 
 def doctor() -> None:
-    """Look at this machine: cores, instruction set, caches, memory, read bandwidth; give advice.
+    """Look at this machine: cores, instruction set, caches, read and multiply rates; give advice.
 
     The bandwidth that it measures is noted in the cache, for predictions.
     """
@@ -16,16 +16,19 @@ def doctor() -> None:
 
     from headrace.bench.advice import advice
     from headrace.bench.bandwidth import probe_bytes, read_bandwidth
-    from headrace.bench.diagnosis import bandwidth_lines, findings
+    from headrace.bench.diagnosis import bandwidth_lines, findings, multiply_lines
+    from headrace.bench.multiplier import multiply_rates
     from headrace.codegen.target import Target
     from headrace.machine import probe_host, remember
 
     console, host = table_console(), probe_host()
-    special, load = Target.host().special, os.getloadavg()[0]
-    bandwidth = read_bandwidth(host.core_cpus[: host.cores], probe_bytes(host))
+    target, load, cpus = Target.host(), os.getloadavg()[0], host.core_cpus[: host.cores]
+    special = target.special
+    bandwidth = read_bandwidth(cpus, probe_bytes(host))
     remember(host.machine().with_measured(read_bandwidth=bandwidth[host.cores].median))
     table = Table.grid(padding=(0, 2))
-    for name, value in (*findings(host, special), *bandwidth_lines(bandwidth)):
+    rates = multiply_lines(multiply_rates(target, cpus))
+    for name, value in (*findings(host, special), *bandwidth_lines(bandwidth), *rates):
         table.add_row(f"[bold]{name}[/bold]", value)
     console.print(table)
     hints = list(advice(host, special, bandwidth, load))

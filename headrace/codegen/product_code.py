@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.codegen.activations import RECORD_BYTES
 from headrace.codegen.places import Places
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.row_kernels import copy_row, pad_row
 from headrace.codegen.segment_code import Factor, SegmentCode
 from headrace.codegen.tile import F32, Value
-from headrace.codegen.tile_format import TILE_COLS, tile_format
+from headrace.codegen.tile_format import TILE_COLS, Form, tile_format
+from headrace.codegen.token_blocks import BlockWalk, token_blocks
 from headrace.codegen.trace import Trace
 from headrace.codegen.widths import weight_format
 from headrace.errors import ProgramError
@@ -22,7 +24,7 @@ def emit_product_stage(places: Places) -> None:
     """Emit a product stage: a worker's share of all its segments, one after the other."""
     parts = segments(places.stage)
     cols = weight_shape(parts[0].linears[0].weight)[1]
-    factor = Factor(-(-cols // TILE_COLS), _activation(places, parts))
+    factor = Factor(-(-cols // TILE_COLS), _form(places, parts))
     _emit_prologue(places, parts[0], cols, factor)
     Trace(places.e, places.frame, places.plan.traced).mark("entered")
     weights = _stream_start(places)
@@ -33,10 +35,10 @@ def emit_product_stage(places: Places) -> None:
         before += segment.units
 
 
-def _activation(places: Places, parts: Sequence[Segment]) -> str:
+def _form(places: Places, parts: Sequence[Segment]) -> Form:
     """How the common input enters all products of the stage."""
     weights = [linear.weight for segment in parts for linear in segment.linears]
-    forms = {tile_format(weight_format(weight)).activation for weight in weights}
+    forms: set[Form] = {tile_format(weight_format(weight)).activation for weight in weights}
     if len(forms) != 1:
         raise ProgramError(
             "the products of a stage take their input in one format", where=places.name
@@ -50,28 +52,29 @@ def _emit_prologue(places: Places, segment: Segment, cols: int, factor: Factor) 
     value = segment.linears[0].input
     rows = RowCode(places, prologue(places.stage))
     padding = places.scratch_row() if cols != factor.cols else None
+    blocks = BlockWalk(e, places.row_count, token_blocks(e.features, factor.form).sizes)
     with e.range(0, places.row_count) as row:
         rows.emit(row)
         source = rows.place(value, row)
         if padding is not None:
             pad_row(e, source, padding, cols, factor.cols)
             source = padding
-        _enter(places, source, row, factor)
+        blocks.enter(row)
+        first = blocks.first * factor.blocks + (row - blocks.first)
+        _enter(places, source, first, blocks.size, factor)
 
 
-def _enter(places: Places, source: Value, row: Value, factor: Factor) -> None:
-    e, scratch = places.e, places.plan.scratch
-    values = places.private(scratch.values)
-    if factor.activation == "f32":
-        copy_row(e, source, e.offset(values, row * factor.cols, F32), factor.cols)
+def _enter(places: Places, source: Value, first: Value, step: Value, factor: Factor) -> None:
+    """A row as records, from number `first` on and `step` records apart."""
+    e, size = places.e, RECORD_BYTES[factor.form]
+    records = e.offset(places.private(places.plan.scratch.records), first * size)
+    if factor.form == "f32":
+        with e.range(0, factor.blocks) as block:
+            column = e.offset(source, block * TILE_COLS, F32)
+            copy_row(e, column, e.offset(records, block * (step * size)), TILE_COLS)
         return
     kernel = quantise_row(e.module, e.features)
-    parameters = [
-        e.offset(places.private(place), row * (factor.blocks * each), F32)
-        for place, each in ((scratch.scales, 1), (scratch.sums, 2), (scratch.offsets, 1))
-    ]
-    out = e.offset(values, row * factor.cols)
-    e.call(kernel, source, out, *parameters, e.i64(factor.blocks))
+    e.call(kernel, source, records, e.i64(factor.blocks), step * size)
 
 
 def _stream_start(places: Places) -> Value:

@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from xdsl.dialects.builtin import TensorType
 
+from headrace.codegen.activations import RECORD_BYTES
 from headrace.codegen.structure import Structure
 from headrace.codegen.tile_format import TILE_COLS
 from headrace.codegen.widths import (
@@ -27,15 +28,12 @@ from headrace.ir.stages import segments, stage_kind, stage_ops
 class Scratch:
     """Offsets in a worker's private memory.
 
-    values, scales, sums, offsets: the input of a stage's products; see `product.Activation`.
+    records: the input of a stage's products; see `activations.py`.
     rows: rows of intermediate values. product: results of products before their epilogue.
     weights: sampling's weights, one a token of the vocabulary. end: the first byte after.
     """
 
-    values: int
-    scales: int
-    sums: int
-    offsets: int
+    records: int
     rows: int
     product: int
     weights: int
@@ -46,12 +44,8 @@ def lay_out_scratch(structure: Structure, max_tokens: int) -> Scratch:
     """The scratch of a program whose steps have `max_tokens` tokens at most."""
     cols = max(padded(weight_shape(op.weight)[1]) for op in structure.ops(LinearOp))
     rows = max(_scratch_rows(stage) for stage in structure.stages)
-    parameters = max_tokens * (cols // TILE_COLS)
     floats = (
-        max_tokens * cols,
-        parameters,
-        2 * parameters,
-        parameters,
+        max_tokens * (cols // TILE_COLS) * max(RECORD_BYTES.values()) // FLOAT,
         rows * widest_row(structure),
         _product_floats(structure, max_tokens),
         padded(structure.vocabulary),

@@ -9,7 +9,7 @@ from xdsl.ir import OpResult
 from headrace.codegen.places import Places
 from headrace.codegen.product import product
 from headrace.codegen.tile import F32, I64, Value
-from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, TileFormat, tile_format
+from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, Form, TileFormat, tile_format
 from headrace.codegen.trace import Trace
 from headrace.codegen.unit_code import UnitCode
 from headrace.codegen.widths import (
@@ -26,10 +26,10 @@ from headrace.ir.stages import Segment
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """The products' input: blocks of 32 columns, and its form ("q8" or "f32")."""
+    """The products' input: blocks of 32 columns, and its form."""
 
     blocks: int
-    activation: str
+    form: Form
 
     @property
     def cols(self) -> int:
@@ -86,15 +86,12 @@ class SegmentCode:
 
     def _multiply(self, weights: Value, out: Value, units: Value, stride: Value | int) -> None:
         """Products of some units for all rows; rows of `out` are `stride` floats apart."""
-        e, scratch = self.e, self.at.plan.scratch
+        e = self.e
         kernel = product(e.module, self.format, e.features)
         tiles = units * (unit_tiles(self.segment) * len(self.segment.linears))
-        inputs = [
-            self.at.private(place)
-            for place in (scratch.values, scratch.scales, scratch.sums, scratch.offsets)
-        ]
-        blocks, rows = e.i64(self.factor.blocks), self.at.row_count
-        e.call(kernel, weights, *inputs, blocks, out, tiles, rows, e.like(stride, I64))
+        records, rows = self.at.private(self.at.plan.scratch.records), self.at.row_count
+        blocks = e.i64(self.factor.blocks)
+        e.call(kernel, weights, records, blocks, out, tiles, rows, e.like(stride, I64))
 
     def _in_chunks(self, weights: Value, first: Value, last: Value) -> None:
         """Products into scratch, then their epilogue: one token's at once, several in chunks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.codegen.product import PREFETCH_DISTANCE
+from headrace.codegen.product_block import PREFETCH_DISTANCE
 from headrace.codegen.tile import (
     CACHE_LINE,
     I32,

@@ -20,6 +20,9 @@ from headrace.formats.storage import storage_format
 TILE_ROWS = 32
 TILE_COLS = 32
 
+#: How activations enter products: 8 bits with a scale per 32, or as they are.
+Form = Literal["q8", "f32"]
+
 #: How a block's scale is stored; e8m0 is a power of two in one byte.
 ScaleType = Literal["f16", "bf16", "f32", "e8m0"]
 SCALE_BYTES: dict[ScaleType, int] = {"f16": 2, "bf16": 2, "f32": 4, "e8m0": 1}
@@ -83,7 +86,7 @@ class TileFormat:
     factors: GroupFactors | None = None
 
     @property
-    def activation(self) -> Literal["q8", "f32"]:
+    def activation(self) -> Form:
         """How the other factor of a product enters."""
         return "q8" if self.kind == "integer" else "f32"
 

@@ -53,26 +53,21 @@ class Part:
             self._loaded[offset] = self.e.load(place, vector(I8, _REGISTER))
         return self._loaded[offset]
 
-    def float_weights(self, column: int) -> list[Value]:
-        """One column of a float format, 16 rows each; times `float_scales` where it has a scale."""
+    def float_weights(self, column: int, half: int) -> Value:
+        """One column of a float format, 16 rows; times `float_scale` where it has a scale."""
         e, bits = self.e, self.format.bits
-        at = e.offset(self.at, column * TILE_ROWS * bits // 8)
+        at = e.offset(self.at, (column * TILE_ROWS + half * LANES) * bits // 8)
+        if bits == 32:
+            return e.load(at, vector(F32))
         if bits == 8:
-            return e4m3_to_float(e, e.load(at, vector(I8, TILE_ROWS)))
-        return [self._floats(e.offset(at, half * LANES * bits // 8)) for half in range(HALVES)]
-
-    def _floats(self, at: Value) -> Value:
-        if self.format.bits == 32:
-            return self.e.load(at, vector(F32))
-        raw = self.e.load(at, vector(I16))
+            (found,) = e4m3_to_float(e, e.load(at, vector(I8)))
+            return found
         to_float = bfloat_to_float if self.format.name == "bf16" else half_to_float
-        return to_float(self.e, raw)
+        return to_float(e, e.load(at, vector(I16)))
 
-    def float_scales(self) -> list[Value] | None:
-        """What the weights of a float format are to be multiplied with, 16 rows each."""
-        if self.format.scale is None:
-            return None
-        return [self.scale(half) * E4M3_FACTOR for half in range(HALVES)]
+    def float_scale(self, half: int) -> Value | None:
+        """What the weights of a float format are to be multiplied with, 16 rows."""
+        return None if self.format.scale is None else self.scale(half) * E4M3_FACTOR
 
     def scale(self, half: int) -> Value:
         """The block's scales of 16 rows, float32."""

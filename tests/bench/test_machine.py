@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 
 from headrace.bench.advice import advice
-from headrace.bench.bandwidth import probe_bytes, read_bandwidth, worker_counts
-from headrace.bench.diagnosis import bandwidth_lines, findings
+from headrace.bench.bandwidth import probe_bytes, read_bandwidth
+from headrace.bench.diagnosis import bandwidth_lines, findings, multiply_lines
+from headrace.bench.multiplier import multiply_rates
 from headrace.bench.spread import Spread
+from headrace.bench.together import worker_counts
+from headrace.codegen.target import Target
 from headrace.machine import Host
 
 VNNI = frozenset({"avx512vnni", "avx512f", "f16c"})
@@ -37,6 +40,16 @@ def test_reads_memory_with_one_worker_and_with_all() -> None:
     assert tuple(found) == worker_counts(len(cpus))
     assert all(1e8 < spread.median < 1e13 for spread in found.values())
     assert os.sched_getaffinity(0) >= set(cpus)
+
+
+def test_multiplies_with_one_worker_and_with_all() -> None:
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    found = multiply_rates(Target.host(), cpus, rounds=1 << 10, repetitions=2)
+    assert tuple(found) == worker_counts(len(cpus))
+    assert all(1e7 < spread.median < 1e14 for spread in found.values())
+    name, text = next(multiply_lines({1: Spread(1e11, 2e11, 3e11)}))
+    assert name == "multiply, 1 worker"
+    assert text == "200 G multiply-adds/s (100 G multiply-adds/s to 300 G multiply-adds/s)"
 
 
 def test_worker_counts_end_with_all() -> None:

@@ -97,7 +97,7 @@ def test_memory_of_a_program(name: str) -> None:
     assert cache.token_bytes == token_floats * {"f16": 2, "f32": 4}[cache.format]
     logits = manifest.max_outputs * manifest.logits_stride * 4
     assert manifest.logits_at + logits <= manifest.shared_bytes
-    areas = [plan.scratch.values, plan.scratch.scales, plan.scratch.rows, plan.scratch.end]
+    areas = [plan.scratch.records, plan.scratch.rows, plan.scratch.product, plan.scratch.end]
     assert areas == sorted(areas)
     assert plan.scratch.end <= manifest.private_bytes
 

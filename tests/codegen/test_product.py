@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -15,6 +14,7 @@ from headrace.codegen.layout import pack_rows
 from headrace.codegen.product import product
 from headrace.codegen.quantise import quantise_row
 from headrace.codegen.tile_format import TILE_COLS, TILE_ROWS, tile_format
+from headrace.codegen.token_blocks import first_sizes, token_blocks
 from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import storage_format
 from tests.codegen.arm import PROCESSORS
@@ -55,53 +55,55 @@ def quantiser(lowering: str) -> Library:
     return build(TARGETS[lowering], quantise_row)
 
 
-@dataclass(frozen=True)
-class Activations:
-    """Rows as they enter products; for float32, `values` alone has meaning."""
-
-    values: NDArray[np.generic]
-    scales: Floats
-    sums: NDArray[np.int32]
-    offsets: Floats
-
-    def row(self, token: int) -> Activations:
-        own = slice(token, token + 1)
-        return Activations(self.values[own], self.scales[own], self.sums[own], self.offsets[own])
-
-    def exact(self) -> NDArray[np.float64]:
-        """The numbers that they stand for."""
-        if self.values.dtype == np.float32:
-            return self.values.astype(np.float64)
-        blocks = self.values.reshape(len(self.values), -1, TILE_COLS).astype(np.float64)
-        return (blocks * self.scales[..., None]).reshape(len(self.values), -1)
+#: A record of 8-bit activations; see `headrace.codegen.activations`.
+RECORD = np.dtype(
+    [("values", "i1", TILE_COLS), ("scale", "f4"), ("sum", "i4"), ("half", "i4"), ("offset", "f4")]
+)
+FLOATS = np.dtype([("values", "f4", TILE_COLS)])
+Records = NDArray[np.void]
 
 
-def quantised(lowering: str, x: Floats) -> Activations:
-    """Every row of `[T, 32 n]` by the kernel."""
-    tokens, blocks = len(x), x.shape[1] // TILE_COLS
-    values, sums = np.zeros(x.shape, np.int8), np.zeros((tokens, blocks, 2), np.int32)
-    scales, offsets = np.zeros((2, tokens, blocks), np.float32)
-    for token in range(tokens):
-        rows = x[token], values[token], scales[token], sums[token], offsets[token]
-        quantiser(lowering).call("quantise_row", *rows, blocks)
-    return Activations(values, scales, sums, offsets)
+def exact(records: Records) -> NDArray[np.float64]:
+    """`[T, cols]`: the numbers that records `[T, blocks]` stand for."""
+    values = records["values"].astype(np.float64)
+    if records.dtype == RECORD:
+        values *= records["scale"][..., None]
+    return values.reshape(len(records), -1)
 
 
-def entered(lowering: str, name: str, x: Floats) -> Activations:
+def quantised(lowering: str, x: Floats) -> Records:
+    """Every row of `[T, 32 n]` by the kernel, `[T, n]`."""
+    records = np.zeros((len(x), x.shape[1] // TILE_COLS), RECORD)
+    for row, out in zip(x, records, strict=True):
+        quantiser(lowering).call("quantise_row", row, out, out.size, RECORD.itemsize)
+    return records
+
+
+def entered(lowering: str, name: str, x: Floats) -> Records:
     padded = np.pad(x, ((0, 0), (0, -x.shape[1] % TILE_COLS)))
     if tile_format(name).activation == "q8":
         return quantised(lowering, padded)
-    none = np.zeros((len(x), 1), np.float32)
-    return Activations(padded, none, none.astype(np.int32), none)
+    return padded.view(FLOATS)
 
 
-def multiply(lowering: str, name: str, tiles: NDArray[np.uint8], x: Activations) -> Floats:
+def in_blocks(lowering: str, name: str, records: Records) -> Records:
+    """Records in the order in which products read them."""
+    form = tile_format(name).activation
+    sizes = first_sizes(token_blocks(TARGETS[lowering].special, form).sizes)
+    done, parts = 0, [records[:0].ravel()]
+    while done < len(records):
+        size = sizes[min(len(records) - done, len(sizes) - 1)]
+        parts.append(records[done : done + size].T.ravel())
+        done += size
+    return np.concatenate(parts)
+
+
+def multiply(lowering: str, name: str, tiles: NDArray[np.uint8], x: Records) -> Floats:
     """`[T, 32 tiles]`, from rows of results that are further apart than they are long."""
-    rows, blocks = TILE_ROWS * tiles.shape[0], x.values.shape[1] // TILE_COLS
-    y = np.full((len(x.values), rows + 5), np.nan, np.float32)
-    inputs = x.values, x.scales, x.sums, x.offsets, blocks
+    rows, inputs = TILE_ROWS * tiles.shape[0], in_blocks(lowering, name, x)
+    y = np.full((len(x), rows + 5), np.nan, np.float32)
     function = library(lowering, name)
-    function.call(f"product_{name}", tiles, *inputs, y, tiles.shape[0], *y.shape)
+    function.call(f"product_{name}", tiles, inputs, x.shape[1], y, tiles.shape[0], *y.shape)
     assert np.isnan(y[:, rows:]).all()
     return y[:, :rows]
 
@@ -113,7 +115,7 @@ def check(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int
     tiles = pack_rows(tile_format(name), raw, cols)
     x = entered(lowering, name, rng.standard_normal((tokens, cols)).astype(np.float32))
     y = multiply(lowering, name, tiles, x)
-    weights, inputs = stored.dequantise(raw, cols).astype(np.float64), x.exact()[:, :cols]
+    weights, inputs = stored.dequantise(raw, cols).astype(np.float64), exact(x)[:, :cols]
     # One accumulator a row: at most `cols` roundings (of a block's factors too), each relative to a
     # partial sum that the sum of magnitudes bounds.
     magnitudes = np.abs(weights)
@@ -125,7 +127,7 @@ def check(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int
     bound = (cols + 4) * EPSILON * (np.abs(inputs) @ magnitudes.T + 1e-30)
     assert (np.abs(y[:, :rows] - inputs @ weights.T) <= bound).all()
     assert not y[:, rows:].any()
-    alone = [multiply(lowering, name, tiles, x.row(token)) for token in range(tokens)]
+    alone = [multiply(lowering, name, tiles, x[token : token + 1]) for token in range(tokens)]
     assert np.array_equal(np.concatenate(alone), y)
 
 
@@ -134,7 +136,7 @@ def check(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int
 @given(
     rows=st.integers(1, 100),
     cols=st.integers(1, 600),
-    tokens=st.integers(1, 30),
+    tokens=st.integers(1, 40),
     seed=st.integers(0, 2**32),
 )
 def test_product(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int) -> None:
@@ -165,25 +167,26 @@ def test_no_tokens_write_nothing(lowering: str, name: str) -> None:
 def test_quantise_row(lowering: str, blocks: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((1, 32 * blocks)) * 2.0**size).astype(np.float32)
-    found = quantised(lowering, x)
+    (found,) = quantised(lowering, x)
     groups = x.reshape(blocks, 32)
     largest = np.abs(groups).max(axis=1)
     scales = largest * np.float32(1 / 127)
-    assert np.array_equal(found.scales[0], scales)
+    assert np.array_equal(found["scale"], scales)
     inverse = np.float32(127) / largest
     values = np.rint(groups * inverse[:, None]).astype(np.int8)
-    assert np.array_equal(found.values.reshape(blocks, 32), values)
-    halves = values.reshape(blocks, 2, 16).sum(axis=2, dtype=np.int32)
-    assert np.array_equal(found.sums[0], halves)
-    assert np.array_equal(found.offsets[0], scales * halves.sum(axis=1).astype(np.float32))
-    assert np.abs(found.values).max() == 127
+    assert np.array_equal(found["values"], values)
+    sums = values.sum(axis=1, dtype=np.int32)
+    assert np.array_equal(found["sum"], -sums)
+    assert np.array_equal(found["half"], -values[:, :16].sum(axis=1, dtype=np.int32))
+    assert np.array_equal(found["offset"], scales * sums.astype(np.float32))
+    assert np.abs(found["values"]).max() == 127
 
 
 @pytest.mark.parametrize("lowering", EVERY_LOWERING)
 def test_quantise_row_of_zeros_and_ties(lowering: str) -> None:
     x = np.zeros((1, 64), np.float32)
     x[0, 32:37] = 127, 0.5, 1.5, -2.5, -127
-    found = quantised(lowering, x)
-    assert not found.values[0, :32].any()
-    assert found.scales[0].tolist() == [0, 1]
-    assert found.values[0, 32:37].tolist() == [127, 0, 2, -2, -127]
+    (found,) = quantised(lowering, x)
+    assert not found["values"][0].any()
+    assert found["scale"].tolist() == [0, 1]
+    assert found["values"][1, :5].tolist() == [127, 0, 2, -2, -127]

@@ -52,6 +52,16 @@ class Memory(Core):
         name = f"llvm.masked.store.{mangle(value.type)}.p0"
         self.intrinsic(name, VOID, value, pointer, mask)
 
+    def opaque(self, pointer: Value) -> Value:
+        """The same address, of which the optimiser knows nothing."""
+        assembly = ir.InlineAsm(ir.FunctionType(PTR, [PTR]), "", "=r,0", side_effect=True)
+        return Value(self, self.builder.call(assembly, [pointer.raw]))
+
+    def in_order(self) -> None:
+        """Loads and stores that follow stay behind those before, in this thread's code."""
+        type = ir.FunctionType(VOID, [])
+        self.builder.call(ir.InlineAsm(type, "", "~{memory}", side_effect=True), [])
+
     # between threads
 
     def load_acquire(self, pointer: Value, type: ir.Type, ordering: str = "acquire") -> Value:
