@@ -41,8 +41,13 @@ class CacheLayout:
         return KV_BLOCK * self.key_head * self.element_bytes
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of one head's values in a block."""
+        return KV_BLOCK * self.value_head * self.element_bytes
+
+    @property
     def head_bytes(self) -> int:
-        return KV_BLOCK * (self.key_head + self.value_head) * self.element_bytes
+        return self.key_bytes + self.value_bytes
 
     @property
     def layer_bytes(self) -> int:

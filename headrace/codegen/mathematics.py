@@ -28,8 +28,13 @@ _LARGEST, _SMALLEST = 88.0, -87.3
 
 def exp(e: Emitter, x: Value) -> Value:
     """e^x within 2 units in the last place; below -87.3 zero, above 88 the largest of the range."""
+    return exp_negative(e, e.minimum(x, e.like(_LARGEST, x.type)))
+
+
+def exp_negative(e: Emitter, x: Value) -> Value:
+    """e^x as `exp` has it, for x of at most 88."""
     type = x.type
-    bounded = e.maximum(e.minimum(x, e.like(_LARGEST, type)), e.like(_SMALLEST, type))
+    bounded = e.larger(x, e.like(_SMALLEST, type))
     power = e.round_even(bounded * _LOG2E)
     rest = e.fma(power, e.like(-_LN2_HIGH, type), bounded)
     rest = e.fma(power, e.like(-_LN2_LOW, type), rest)

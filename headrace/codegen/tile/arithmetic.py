@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llvmlite import ir
+
 from headrace.codegen.tile.core import Core
 from headrace.codegen.tile.types import is_float, lanes_of, mangle
 from headrace.codegen.tile.value import Value
@@ -38,6 +40,16 @@ class Arithmetic(Core):
     def minimum(self, left: Value, right: Value) -> Value:
         """The smaller; of a number and NaN the number."""
         return self._same("minnum" if is_float(left.type) else "smin", left, right)
+
+    def larger(self, left: Value, right: Value) -> Value:
+        """The larger of two numbers; the right one where either is NaN: one instruction on x86."""
+        return self.select(left > right, left, right)
+
+    def any(self, condition: Value) -> Value:
+        """Whether a condition holds in any lane."""
+        lanes = lanes_of(condition.type)
+        raw = self.builder.bitcast(condition.raw, ir.IntType(lanes))
+        return Value(self, raw).differs(0)
 
     def absolute(self, value: Value) -> Value:
         return self._same("fabs", value)
