@@ -18,16 +18,14 @@ from headrace.codegen.attend_state import Rows
 from headrace.codegen.attend_values import add_values
 from headrace.codegen.attend_weights import dot_keys, weigh
 from headrace.codegen.attention_shape import AttentionShape
-from headrace.codegen.context_parts import first_seen, part_bounds
+from headrace.codegen.context_parts import part_seen
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import (
-    CACHE_LINE,
     F32,
     I64,
     LANES,
     PTR,
     Emitter,
-    Locality,
     Value,
     function,
     vector,
@@ -40,26 +38,24 @@ def attend(
     shape: AttentionShape,
     parts: int,
     rows: int,
-    *,
-    ahead: bool,
 ) -> ir.Function:
-    """The function `(frame, layer, window, slot, kv head, row, row_end, part, query, sums, largest,
-    weight)`, with sinks `(.., sinks)`.
+    """The function `(frame, layer, window, slot, kv head, row, row_end, part, next, query, sums,
+    largest, weight)`, with sinks `(.., sinks)`.
 
     Rows `row` .. `row + rows` of the KV head's `tokens x group` rows, of one sequence at ascending
     positions; rows from `row_end` on repeat the last one. One part of their contexts, of `parts`.
     sums: f32 `[rows, value_head]`, largest and weight: f32 `[rows]`, the results.
     sinks: one more logit a query head that counts here; null: none.
 
-    ahead: whether the entries are read once, from memory: then each block asks for the next one.
+    Each block asks for the entries of the next one, the last block for those at `next`.
     """
-    name = f"attend_{rows}{'_ahead' if ahead else ''}_{shape.suffix}"
+    name = f"attend_{rows}_{shape.suffix}"
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [PTR, *[I64] * 7, PTR, PTR, PTR, PTR, *[PTR] * shape.sinks]
+    arguments = [PTR, *[I64] * 7, *[PTR] * 5, *[PTR] * shape.sinks]
     e, args = function(module, name, arguments, features)
-    base, layer, window, slot, head, row, row_end, part, query, *results = args
+    base, layer, window, slot, head, row, row_end, part, next, query, *results = args
     sums, largest, weight, *sinks = results
     frame = Frame(e, base)
     own = [e.minimum(row + index, row_end - 1) for index in range(rows)]
@@ -73,7 +69,7 @@ def attend(
     bounds: list[tuple[Value, Value]] = []
     for index, (token, query_head) in enumerate(zip(tokens, heads, strict=True)):
         position = frame.position(token)
-        bounds.append(_seen(e, position, window, part, parts))
+        bounds.append(part_seen(e, position, window, part, parts))
         state.start(e, index, bounds[-1], position)
         for logits in sinks:
             _count_sink(e, state, index, logits, query_head)
@@ -83,13 +79,10 @@ def attend(
     begin, end = bounds[0][0], bounds[-1][1]
     with e.range(begin // KV_BLOCK * KV_BLOCK, end, KV_BLOCK) as block:
         place = shape.cache.head_place(frame, slot, block, layer, head)
-        values = following = None
-        if ahead:
-            values = e.offset(place, shape.cache.key_bytes)
-            last = (end - 1) // KV_BLOCK * KV_BLOCK
-            after = e.minimum(block + KV_BLOCK, last)
-            following = shape.cache.head_place(frame, slot, after, layer, head)
-        dot_keys(e, state, place, values)
+        after = e.minimum(block + KV_BLOCK, end - 1)
+        following = shape.cache.head_place(frame, slot, after, layer, head)
+        following = e.select(block + KV_BLOCK < end, following, next)
+        dot_keys(e, state, place, following)
         weigh(e, state, block)
         low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
         add_values(e, state, place, low - block, high - block, following)
@@ -104,14 +97,6 @@ def attend(
     return e.function
 
 
-def _seen(
-    e: Emitter, position: Value, window: Value, part: Value, parts: int
-) -> tuple[Value, Value]:
-    """The positions of a part that the row at `position` sees: from, and up to."""
-    begin, end = part_bounds(e, position, window, part, parts)
-    return e.maximum(begin, first_seen(e, position, window)), e.minimum(end, position + 1)
-
-
 def _slopes(e: Emitter, shape: AttentionShape) -> Value:
     return e.table(shape.slopes, f"slopes_{shape.suffix}", F32)
 
@@ -119,12 +104,6 @@ def _slopes(e: Emitter, shape: AttentionShape) -> Value:
 def _count_sink(e: Emitter, rows: Rows, row: int, logits: Value, query_head: Value) -> None:
     with e.when(e.address(logits).differs(0)):
         rows.count_sink(e, row, e.load(e.offset(logits, query_head, F32), F32))
-
-
-def _ask_for(e: Emitter, shape: AttentionShape, entries: Value) -> None:
-    """Ask for a head's entries of a block."""
-    with e.range(0, shape.cache.head_bytes, 16 * CACHE_LINE) as at:
-        e.prefetch_lines(e.offset(entries, at), 16 * CACHE_LINE, Locality.SECOND_LEVEL)
 
 
 def _store(e: Emitter, rows: Rows, row: int, out: Value) -> None:

@@ -11,13 +11,13 @@ _SUM_REGISTERS = 24
 
 
 def add_values(
-    e: Emitter, rows: Rows, place: Value, low: Value, high: Value, following: Value | None
+    e: Emitter, rows: Rows, place: Value, low: Value, high: Value, following: Value
 ) -> None:
     """Add the values of a block's positions `low` .. `high`, weighted.
 
     As many features at once as registers hold.
 
-    following: what is read next, and asked for meanwhile; None: it is in a cache.
+    following: the entries that are read next, and asked for meanwhile.
     """
     shape, count = rows.shape, len(rows.queries)
     at_once = max(1, _SUM_REGISTERS // count)
@@ -32,9 +32,10 @@ def add_values(
             weights = [
                 e.splat(e.load(rows.score_place(e, row, within), F32)) for row in range(count)
             ]
-            if following is not None and first == 0:
+            if first == 0:
                 share = shape.cache.value_bytes // KV_BLOCK
-                e.prefetch_lines(e.offset(following, within * share), share, Locality.NEAREST)
+                ask = e.offset(following, within * share + shape.cache.key_bytes)
+                e.prefetch_lines(ask, share, Locality.SECOND_LEVEL)
             for index, part in enumerate(parts):
                 source = e.offset(values, part * LANES, shape.cache.element)
                 value = shape.cache.load(e, source, shape.cache.value_mask(e, part))

@@ -13,10 +13,10 @@ _GROUPS = KV_BLOCK // LANES
 _UNROLL = 4
 
 
-def dot_keys(e: Emitter, rows: Rows, keys: Value, following: Value | None) -> None:
+def dot_keys(e: Emitter, rows: Rows, keys: Value, following: Value) -> None:
     """Query times key for every row and all positions of a block; to `rows.scores`.
 
-    following: what is read next, and asked for meanwhile; None: it is in a cache.
+    following: the entries that are read next, and asked for meanwhile.
     The whole block is read. What lies beyond the sequence is memory of the cache with any content.
     """
     shape = rows.shape
@@ -31,9 +31,8 @@ def dot_keys(e: Emitter, rows: Rows, keys: Value, following: Value | None) -> No
             found = [
                 shape.cache.load(e, e.offset(keys, place, shape.cache.element)) for place in places
             ]
-            if following is not None:
-                share = shape.cache.key_bytes // size
-                e.prefetch_lines(e.offset(following, feature * share), share, Locality.NEAREST)
+            share = shape.cache.key_bytes // size
+            e.prefetch_lines(e.offset(following, feature * share), share, Locality.SECOND_LEVEL)
             for query, totals in zip(rows.queries, sums, strict=True):
                 number = e.splat(e.load(e.offset(query, feature, F32), F32))
                 for key, total in zip(found, totals, strict=True):

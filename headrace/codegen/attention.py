@@ -17,7 +17,7 @@ from headrace.codegen.attend import attend
 from headrace.codegen.attend_whole import attend_whole
 from headrace.codegen.attention_shape import MOST_ROWS, AttentionShape
 from headrace.codegen.claims import claim_items
-from headrace.codegen.context_parts import first_seen, merge_parts, part_bounds
+from headrace.codegen.context_parts import merge_parts, part_seen
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import (
     CACHE_LINE,
@@ -86,15 +86,20 @@ def _context_share(task: _Task) -> None:
     largest = e.offset(sums, shape.result_features, F32)
     weight = e.offset(largest, shape.heads, F32)
     rows, size = shape.token_rows, shape.cache.value_head
-    kernel = attend(e.module, e.features, shape, task.workers, rows, ahead=True)
+    kernel = attend(e.module, e.features, shape, task.workers, rows)
     group, slot = e.i64(shape.group), frame.slot(e.i64(0))
     # Each worker has a part of the row: the first counts the sinks.
     none = Value(e, ir.Constant(PTR, None))
     sinks = [e.select(worker.equals(0), logits, none) for logits in task.sinks]
+    position = frame.position(e.i64(0))
+    begin, _ = part_seen(e, position, task.window, worker, task.workers)
+    begin = e.minimum(begin, position)
     with e.range(0, shape.cache.heads) as head, e.range(0, shape.group, rows) as row:
         at = head * shape.group + row
         results = e.offset(sums, at * size, F32), e.offset(largest, at, F32)
-        own = slot, head, row, group, worker, task.query
+        start = shape.cache.head_place(frame, slot, begin, task.layer, head)
+        next = e.offset(start, shape.cache.head_bytes)
+        own = slot, head, row, group, worker, next, task.query
         task.call(kernel, *own, *results, e.offset(weight, at, F32), *sinks)
 
 
@@ -102,8 +107,8 @@ def _item_share(task: _Task) -> None:
     """The items that this worker claims: final rows."""
     e, frame, shape = task.e, task.frame, task.shape
     kernels = {
-        rows: attend_whole(e.module, e.features, shape, task.workers, rows, ahead=ahead)
-        for rows, ahead in ((MOST_ROWS, False), (shape.token_rows, True))
+        rows: attend_whole(e.module, e.features, shape, task.workers, rows)
+        for rows in (MOST_ROWS, shape.token_rows)
     }
 
     def call(rows: int, head: Value, row: Value, end: Value) -> None:
@@ -156,9 +161,7 @@ def prefetch_context(
     with e.when(frame.get("tokens").equals(1)):
         row = e.i64(0)
         slot, position = frame.slot(row), frame.position(row)
-        begin, end = part_bounds(e, position, window, frame.get("worker"), workers)
-        begin = e.maximum(begin, first_seen(e, position, window))
-        stop = e.minimum(end, position + 1)
+        begin, stop = part_seen(e, position, window, frame.get("worker"), workers)
         first = begin // KV_BLOCK * KV_BLOCK
         end = e.minimum(stop, first + PREFETCH_BLOCKS * KV_BLOCK)
         with e.range(first, end, KV_BLOCK) as block, e.range(0, cache.heads) as head:
@@ -171,7 +174,7 @@ def prefetch_context(
                 (values, cache.value_head * cache.element_bytes),
             ):
                 with e.range(low * bytes, high * bytes, CACHE_LINE) as at:
-                    e.prefetch(e.offset(start, at), Locality.NEAREST)
+                    e.prefetch(e.offset(start, at), Locality.SECOND_LEVEL)
     e.give()
     return e.function
 

@@ -30,6 +30,14 @@ def part_bounds(
     return begin * KV_BLOCK, end * KV_BLOCK
 
 
+def part_seen(
+    e: Emitter, position: Value, window: Value, part: Value, parts: int
+) -> tuple[Value, Value]:
+    """The positions of a part that the row at `position` sees: from, and up to."""
+    begin, end = part_bounds(e, position, window, part, parts)
+    return e.maximum(begin, first_seen(e, position, window)), e.minimum(end, position + 1)
+
+
 def merge_parts(module: ir.Module, features: frozenset[str], shape: AttentionShape) -> ir.Function:
     """The function `(sums, largest, weight, stride, parts, out)`: one head's parts as its result.
 
