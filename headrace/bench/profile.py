@@ -33,7 +33,7 @@ def measure(plain: Artifact, traced: Artifact, plan: Plan) -> Measured:
 def stage_times(workers: Sequence[Sequence[Event]]) -> dict[str, StageTime]:
     """Each stage's part of the time of all workers, over all recorded steps of one token.
 
-    Waiting for the decision on the next step counts as waiting for the first stage.
+    Waiting for the decision on the next step is waiting for who samples: it counts as sampling.
     """
     decoded = [step for events in workers for step in steps(events) if step.tokens == 1]
     work, wait = _sums(decoded)
@@ -45,8 +45,9 @@ def _sums(decoded: Sequence[Step]) -> tuple[dict[str, int], dict[str, int]]:
     work: dict[str, int] = {}
     wait: dict[str, int] = {}
     for step in decoded:
+        last = [each.name for each in step.events if each.is_stage][-1]
         for each in step.events:
-            name = step.events[0].name if each.is_decision else each.name
+            name = last if each.is_decision else each.name
             work[name] = work.get(name, 0) + each.work
             wait[name] = wait.get(name, 0) + each.wait
     return work, wait
