@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headrace.bench.bandwidth import probe_bytes
 from headrace.bench.exchange import exchange_seconds
@@ -23,7 +24,8 @@ def measured_figures(
         HeadraceError: as `build`.
     """
     host = probe_host()
-    rates = measured_rates(formats, min(options.workers, host.cores), progress)
+    fitting = replace(options, workers=min(options.workers, host.cores))
+    rates = measured_rates(formats, fitting, progress)
     cpus, exchange = host.core_cpus[: options.workers], None
     if 1 < len(cpus) == options.workers:
         with step(progress, "measuring exchanges", None):

@@ -31,10 +31,10 @@ def measure(plain: Artifact, traced: Artifact, plan: Plan) -> Measured:
 
 
 def stage_times(workers: Sequence[Sequence[Event]]) -> dict[str, StageTime]:
-    """Each stage's part of a step's time, a mean over workers, from the recorded steps of one token.
+    """Each stage's part of a step's time, a mean over workers, from the steps of one token.
 
-    Medians over the steps: a core that is taken away for a while is no stage's time. Waiting for the
-    decision on the next step is waiting for who samples: it counts as sampling.
+    Medians over the steps: a core that is taken away for a while is no stage's time. Waiting for
+    the decision on the next step is waiting for who samples: it counts as sampling.
     """
     decoded = [[step for step in steps(events) if step.tokens == 1] for events in workers]
     work: dict[str, list[int]] = {}

@@ -7,6 +7,7 @@ figures of the machine and of the kernels, whatever model they run in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from statistics import median
 
 from headrace.bench.events import Event, steps
@@ -24,16 +25,17 @@ _DEFAULT = "q4_0"
 Measure = Callable[[Event], int]
 
 
-def measured_rates(formats: Iterable[str], workers: int, progress: Progress) -> Rates:
+def measured_rates(formats: Iterable[str], options: Options, progress: Progress) -> Rates:
     """The rates of this machine's cores: products of these formats, attention, rows.
 
-    Formats that no GGUF file has throughout are left out.
+    Formats that no GGUF file has throughout are left out. Of the options, the workers and the
+    instruction set count.
 
     Raises:
         HeadraceError: as `build`.
     """
     known = [name for name in dict.fromkeys(formats) if name in FILE_TYPES] or [_DEFAULT]
-    runs = {name: _run(name, workers, progress) for name in known}
+    runs = {name: _run(name, options, progress) for name in known}
     quantised = next((run for name, run in runs.items() if not name.endswith("16")), runs[known[0]])
     return Rates(
         products={name: _product_rate(run, name) for name, run in runs.items()},
@@ -42,9 +44,10 @@ def measured_rates(formats: Iterable[str], workers: int, progress: Progress) -> 
     )
 
 
-def _run(format: str, workers: int, progress: Progress) -> TracedRun:
+def _run(format: str, options: Options, progress: Progress) -> TracedRun:
     model = f"random:in-cache@{format}"
-    return traced_run(model, build(model, Options(workers, trace=True), progress), _PLAN)
+    traced = replace(options, weights="auto", trace=True)
+    return traced_run(model, build(model, traced, progress), _PLAN)
 
 
 def _product_rate(run: TracedRun, format: str) -> float:

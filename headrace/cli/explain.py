@@ -92,15 +92,15 @@ def _explained(
     module = parse_program(artifact.program_text("mapped"))
     rows = stage_rows(module, plan.kv_tokens)
     machine = recall(probe_host().machine())
-    measured = None
-    if measure:
-        formats = {name for row in rows for name in row.weights}
-        measured = _measured(model, artifact, options, plan)
-        with_figures = measured_figures(machine, sorted(formats), options, terminal_progress())
-        remember(with_figures)
-        size = sum(row.bytes for row in rows)
-        machine = with_figures.with_measured(read_bandwidth=size / measured.read_seconds)
+    measured = _measured(model, artifact, options, plan) if measure else None
+    if measured is not None:
+        formats = sorted({name for row in rows for name in row.weights})
+        machine = measured_figures(machine, formats, options, terminal_progress())
+        remember(machine)
     machine = machine.with_cores(min(machine.cores, options.workers))
+    if measured is not None:
+        size = sum(row.bytes for row in rows)
+        machine = machine.with_measured(read_bandwidth=size / measured.read_seconds)
     return Explanation(
         model, plan.kv_tokens, report(module), rows, artifact.manifest, machine, measured
     )

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.bench.exchange import PIECE, exchange_seconds
 from headrace.bench.rates import measured_rates
+from headrace.build import Options
 from headrace.checkpoint.progress import NoProgress
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -26,7 +27,7 @@ def test_one_worker_does_not_exchange() -> None:
 def test_rates_are_those_of_cores(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADRACE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        rates = measured_rates(["q4_0", "no such format"], 1, NoProgress())
+        rates = measured_rates(["q4_0", "no such format"], Options(1), NoProgress())
     assert list(rates.products) == ["q4_0"]
     for rate in (rates.products["q4_0"], rates.attention, rates.rows):
         assert 1e6 < rate < 1e13
