@@ -31,22 +31,31 @@ def measure(plain: Artifact, traced: Artifact, plan: Plan) -> Measured:
 
 
 def stage_times(workers: Sequence[Sequence[Event]]) -> dict[str, StageTime]:
-    """Each stage's part of the time of all workers, over all recorded steps of one token.
+    """Each stage's part of a step's time, a mean over workers, from the steps of one token.
 
-    Waiting for the decision on the next step counts as waiting for the first stage.
+    Medians over the steps: a core that is taken away for a while is no stage's time. Waiting for
+    the decision on the next step is waiting for who samples: it counts as sampling.
     """
-    decoded = [step for events in workers for step in steps(events) if step.tokens == 1]
-    work, wait = _sums(decoded)
-    total = sum(work.values()) + sum(wait.values())
-    return {name: StageTime(work[name] / total, wait[name] / total) for name in work}
+    decoded = [[step for step in steps(events) if step.tokens == 1] for events in workers]
+    work: dict[str, list[int]] = {}
+    wait: dict[str, list[int]] = {}
+    for same in zip(*decoded, strict=True):
+        for sums, of_step in zip((work, wait), _sums(same), strict=True):
+            for name, time in of_step.items():
+                sums.setdefault(name, []).append(time)
+    middle = {name: (median(work[name]), median(wait[name])) for name in work}
+    total = sum(map(sum, middle.values()))
+    return {name: StageTime(*(each / total for each in times)) for name, times in middle.items()}
 
 
-def _sums(decoded: Sequence[Step]) -> tuple[dict[str, int], dict[str, int]]:
+def _sums(same: Sequence[Step]) -> tuple[dict[str, int], dict[str, int]]:
+    """Work and waiting by stage, in one step of all workers."""
     work: dict[str, int] = {}
     wait: dict[str, int] = {}
-    for step in decoded:
+    for step in same:
+        last = [each.name for each in step.events if each.is_stage][-1]
         for each in step.events:
-            name = step.events[0].name if each.is_decision else each.name
+            name = last if each.is_decision else each.name
             work[name] = work.get(name, 0) + each.work
             wait[name] = wait.get(name, 0) + each.wait
     return work, wait

@@ -170,4 +170,19 @@ SHAPES: dict[str, Shape] = {
         tied=True,
         sliding_window=16,
     ),
+    # Its weights stay in the caches of two cores or more: what it takes is not the memory's time.
+    "in-cache": Shape(
+        "llama",
+        layers=2,
+        hidden=256,
+        intermediate=768,
+        heads=4,
+        kv_heads=2,
+        head_dim=64,
+        vocabulary=512,
+        context=2048,
+        rope_base=10000.0,
+        norm_eps=1e-5,
+        tied=True,
+    ),
 }

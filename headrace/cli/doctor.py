@@ -19,13 +19,14 @@ def doctor() -> None:
     from headrace.bench.diagnosis import bandwidth_lines, findings, multiply_lines
     from headrace.bench.multiplier import multiply_rates
     from headrace.codegen.target import Target
-    from headrace.machine import probe_host, remember
+    from headrace.machine import probe_host, recall, remember
 
     console, host = table_console(), probe_host()
     target, load, cpus = Target.host(), os.getloadavg()[0], host.core_cpus[: host.cores]
     special = target.special
     bandwidth = read_bandwidth(cpus, probe_bytes(host))
-    remember(host.machine().with_measured(read_bandwidth=bandwidth[host.cores].median))
+    machine = recall(host.machine())
+    remember(machine.with_measured(read_bandwidth=bandwidth[host.cores].median))
     table = Table.grid(padding=(0, 2))
     rates = multiply_lines(multiply_rates(target, cpus))
     for name, value in (*findings(host, special), *bandwidth_lines(bandwidth), *rates):

@@ -82,8 +82,9 @@ def _draw(model: str, artifact: Artifact, plan: Plan, path: Path) -> None:
 def _explained(
     model: str, artifact: Artifact, options: Options, plan: Plan, *, measure: bool
 ) -> Explanation:
+    from headrace.bench.machine_figures import measured_figures
     from headrace.ir.dialect import parse_program
-    from headrace.machine import probe_host, recall
+    from headrace.machine import probe_host, recall, remember
     from headrace.passes.report import report
     from headrace.report.explanation import Explanation
     from headrace.report.stages import stage_rows
@@ -91,8 +92,12 @@ def _explained(
     module = parse_program(artifact.program_text("mapped"))
     rows = stage_rows(module, plan.kv_tokens)
     machine = recall(probe_host().machine())
-    machine = machine.with_cores(min(machine.cores, options.workers))
     measured = _measured(model, artifact, options, plan) if measure else None
+    if measured is not None:
+        formats = sorted({name for row in rows for name in row.weights})
+        machine = measured_figures(machine, formats, options, terminal_progress())
+        remember(machine)
+    machine = machine.with_cores(min(machine.cores, options.workers))
     if measured is not None:
         size = sum(row.bytes for row in rows)
         machine = machine.with_measured(read_bandwidth=size / measured.read_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,30 @@ DESCRIPTIONS = files("headrace.machine").joinpath("descriptions")
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """What one core does a second, one token at a time, when its data are in its caches.
+
+    Attributes:
+        products: multiply-adds of products by the weights' storage format. Formats without a rate
+            are taken to be at the machine's peak.
+        attention: multiply-adds of attention. rows: values that one operator on whole rows takes
+            (a norm, a merge, the quantisation of activations).
+
+    Raises:
+        MachineError: a rate is not positive.
+    """
+
+    products: Mapping[str, float]
+    attention: float
+    rows: float
+
+    def __post_init__(self) -> None:
+        for rate in (*self.products.values(), self.attention, self.rows):
+            if not rate > 0:
+                raise MachineError(f"a rate of {rate} a second is impossible")
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A machine as the cost models see it: peaks, sizes and one exchange's time.
 
@@ -27,7 +52,8 @@ class Machine:
         l1d_bytes, l2_bytes: of one core. l3_bytes: shared by all cores.
         core_read_bandwidth, read_bandwidth: bytes/s one core reads alone, and all cores together.
         core_int8_macs_per_s: 8-bit multiply-adds a second of one core.
-        token_exchange_s: seconds from one core's release until another core's acquire sees it.
+        token_exchange_s: seconds that one exchange of tokens adds to the streams of all workers.
+        rates: of one core's arithmetic.
     """
 
     name: str
@@ -42,14 +68,23 @@ class Machine:
     read_bandwidth: float
     core_int8_macs_per_s: float
     token_exchange_s: float
+    rates: Rates
 
     @property
     def int8_macs_per_s(self) -> float:
         """8-bit multiply-adds a second of all cores."""
         return self.cores * self.core_int8_macs_per_s
 
-    def with_measured(self, *, read_bandwidth: float) -> Machine:
-        """The same machine with the bandwidth (bytes/s, all cores) that a sweep has shown.
+    def with_measured(
+        self,
+        *,
+        read_bandwidth: float,
+        token_exchange_s: float | None = None,
+        rates: Rates | None = None,
+    ) -> Machine:
+        """The same machine with what was measured: bandwidth in bytes/s of all cores.
+
+        Products of formats that were not measured keep their rates.
 
         Raises:
             MachineError: the bandwidth is not positive.
@@ -59,8 +94,17 @@ class Machine:
                 f"a read bandwidth of {read_bandwidth} bytes/s is impossible", where=self.name
             )
         core = max(self.core_read_bandwidth, read_bandwidth / self.cores)
+        found = self.rates
+        if rates is not None:
+            found = replace(rates, products={**found.products, **rates.products})
         return replace(
-            self, read_bandwidth=read_bandwidth, core_read_bandwidth=min(core, read_bandwidth)
+            self,
+            read_bandwidth=read_bandwidth,
+            core_read_bandwidth=min(core, read_bandwidth),
+            token_exchange_s=self.token_exchange_s
+            if token_exchange_s is None
+            else token_exchange_s,
+            rates=found,
         )
 
     def with_cores(self, cores: int) -> Machine:
@@ -129,6 +173,11 @@ def parse_machine(text: str, *, where: str) -> Machine:
         read_bandwidth=memory.number("read_gb_s") * GIGA,
         core_int8_macs_per_s=compute.number("core_int8_gmac_s") * GIGA,
         token_exchange_s=compute.number("token_exchange_ns") * NANO,
+        rates=Rates(
+            products={name: rate * GIGA for name, rate in compute.numbers("product_gmac_s")},
+            attention=compute.number("core_attention_gmac_s") * GIGA,
+            rows=compute.number("core_row_gvalue_s") * GIGA,
+        ),
     )
 
 
@@ -162,6 +211,13 @@ class _Table:
         if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
             raise self._wrong(key, "a number above 0")
         return float(value)
+
+    def numbers(self, key: str) -> list[tuple[str, float]]:
+        """The entries of a table of numbers; none if there is no such table."""
+        if key not in self.values:
+            return []
+        table = self.sub(key)
+        return [(name, table.number(name)) for name in table.values]
 
     def names(self, key: str) -> frozenset[str]:
         value = self.values.get(key)

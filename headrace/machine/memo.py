@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from headrace import cache
-from headrace.errors import CacheError
-from headrace.machine.description import Machine
+from headrace.errors import CacheError, MachineError
+from headrace.machine.description import Machine, Rates
 
-FILE_NAME = "machines.json"
+FILE_NAME = "figures.json"
 
 
 def recall(machine: Machine, directory: Path | None = None) -> Machine:
-    """The machine with the read bandwidth noted for it, or unchanged when none is.
+    """The machine with the figures noted for it, or unchanged when there are none.
 
     Args:
         directory: where notes are kept, None for the cache.
@@ -23,18 +24,32 @@ def recall(machine: Machine, directory: Path | None = None) -> Machine:
         CacheError: the note cannot be read.
     """
     path = (directory or cache.memo()) / FILE_NAME
-    bandwidth = _read(path).get(_key(machine))
-    return machine if bandwidth is None else machine.with_measured(read_bandwidth=bandwidth)
+    noted = _read(path).get(_key(machine))
+    if noted is None:
+        return machine
+    try:
+        return machine.with_measured(
+            read_bandwidth=float(noted["read_bandwidth"]),
+            token_exchange_s=float(noted["token_exchange_s"]),
+            rates=Rates(**noted["rates"]),
+        )
+    except (KeyError, TypeError, ValueError, MachineError) as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def remember(machine: Machine, directory: Path | None = None) -> None:
-    """Note the machine's read bandwidth; `directory` as in `recall`.
+    """Note the machine's measured figures; `directory` as in `recall`.
 
     Raises:
         CacheError: the note cannot be read or written.
     """
     path = (directory or cache.memo()) / FILE_NAME
-    notes = {**_read(path), _key(machine): machine.read_bandwidth}
+    figures = {
+        "read_bandwidth": machine.read_bandwidth,
+        "token_exchange_s": machine.token_exchange_s,
+        "rates": asdict(machine.rates),
+    }
+    notes = {**_read(path), _key(machine): figures}
     with cache.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(notes, indent=1, sort_keys=True), "utf-8")
 
@@ -43,7 +58,7 @@ def _key(machine: Machine) -> str:
     return f"{machine.name} ({machine.cpu}), {machine.cores} cores"
 
 
-def _read(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         notes: object = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -52,10 +67,7 @@ def _read(path: Path) -> dict[str, float]:
         raise _unreadable(path, str(error)) from error
     if not isinstance(notes, dict):
         raise _unreadable(path, "not a JSON object")
-    entries = cast("dict[str, object]", notes)
-    if not all(isinstance(value, int | float) and value > 0 for value in entries.values()):
-        raise _unreadable(path, "a bandwidth is not a number above 0")
-    return cast("dict[str, float]", entries)
+    return cast("dict[str, Any]", notes)
 
 
 def _unreadable(path: Path, reason: str) -> CacheError:

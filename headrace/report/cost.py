@@ -12,20 +12,49 @@ FLOAT_LANES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class CostModel:
-    """Time by the slower of memory and multipliers, plus one exchange for each wait.
+class StageCost:
+    """Seconds of all trips of a stage for one token, by cause.
 
-    The bandwidth belongs to all workers together, so a stage is as slow as its largest share:
-    `max(share * workers / bandwidth, macs / peak) + exchange`.
+    Attributes:
+        read: until memory has given what the slowest worker reads. arithmetic: multiplying, where
+            memory does not hide it. rows: what every worker does to whole rows. exchange: tokens.
+    """
+
+    read: float
+    arithmetic: float
+    rows: float
+    exchange: float
+
+    @property
+    def seconds(self) -> float:
+        return self.read + self.arithmetic + self.rows + self.exchange
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Time from a machine's figures, none of which is a step's.
+
+    The bandwidth belongs to all workers together, so a stage is as slow as its largest share.
+    Products are one long stream, asked for far ahead: they take the longer of reading and
+    multiplying. Attention reads a short run of entries for each head, and its arithmetic begins
+    when a run is there: it takes the sum. Rows are in the caches. Each wait of a stage is one
+    exchange.
     """
 
     machine: Machine
     workers: int
 
-    def step_seconds(self, row: StageRow) -> float:
-        """Seconds of all trips of a stage for one token."""
-        exchange = row.exchanges * self.machine.token_exchange_s
-        return max(self._read(row), self._multiply(row)) + exchange
+    def stage(self, row: StageRow) -> StageCost:
+        """The cost of a stage."""
+        read, arithmetic = self._read(row), self._arithmetic(row)
+        hidden = min(read, arithmetic) if row.kind == "product" else 0.0
+        exchanges = row.exchanges if self.workers > 1 else 0
+        return StageCost(
+            read=read,
+            arithmetic=arithmetic - hidden,
+            rows=row.row_values / self.machine.rates.rows,
+            exchange=exchanges * self.machine.token_exchange_s,
+        )
 
     def _read(self, row: StageRow) -> float:
         if row.kind == "sample":
@@ -35,6 +64,17 @@ class CostModel:
         share = max(row.worker_bytes, default=0) * self.workers
         return (share + row.kv_bytes) / self.machine.read_bandwidth
 
-    def _multiply(self, row: StageRow) -> float:
-        macs = row.quantised_macs + FLOAT_LANES * row.float_macs
-        return macs / self.machine.int8_macs_per_s
+    def _arithmetic(self, row: StageRow) -> float:
+        """Seconds of the core with the largest share."""
+        if row.kind == "attention":
+            return row.float_macs / self.workers / self.machine.rates.attention
+        if row.kind != "product":
+            return 0.0
+        share = max(row.worker_bytes) / sum(row.worker_bytes)
+        return share * (row.quantised_macs + row.float_macs) / self._product_rate(row)
+
+    def _product_rate(self, row: StageRow) -> float:
+        """Of the slowest of the stage's formats."""
+        lanes = FLOAT_LANES if row.float_macs else 1
+        peak = self.machine.core_int8_macs_per_s / lanes
+        return min(self.machine.rates.products.get(name, peak) for name in row.weights)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from headrace.codegen.manifest import Manifest
 from headrace.machine import Machine
 from headrace.passes.report import ProgramReport
-from headrace.report.cost import CostModel
+from headrace.report.cost import CostModel, StageCost
 from headrace.report.stages import StageRow
 
 
@@ -45,7 +45,7 @@ class Explanation:
 
     Attributes:
         name: of the model. kv_tokens: entries in the KV cache that the figures are for.
-        machine: its read bandwidth is the one measured, where something was.
+        machine: its figures are those measured in the same run, where something was.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Explanation:
     @property
     def predicted_seconds(self) -> float:
         """Of one token's step, by the cost model."""
-        return sum(self.cost.step_seconds(row) for row in self.rows)
+        return sum(self.predicted(row).seconds for row in self.rows)
 
     @property
     def roofline_seconds(self) -> float:
@@ -77,9 +77,16 @@ class Explanation:
             return self.measured.read_seconds
         return self.bytes_per_token / self.machine.read_bandwidth
 
-    def predicted_share(self, row: StageRow) -> float:
-        """A stage's part of a step's time, by the cost model."""
-        return self.cost.step_seconds(row) / self.predicted_seconds
+    def predicted(self, row: StageRow) -> StageCost:
+        """A stage's time in a step, by the cost model."""
+        return self.cost.stage(row)
+
+    def measured_seconds(self, row: StageRow) -> float | None:
+        """A stage's time in a step, waits included, as it was measured."""
+        time = self.measured_time(row)
+        if self.measured is None or time is None:
+            return None
+        return time.share * self.measured.step_seconds
 
     def measured_time(self, row: StageRow) -> StageTime | None:
         return None if self.measured is None else self.measured.stages.get(row.name)

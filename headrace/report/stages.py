@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, OpResult, SSAValue
 
 from headrace.errors import ProgramError
 from headrace.formats.storage import storage_format
-from headrace.ir.attention_ops import AppendOp, AttentionOp
+from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp, StreamOp
-from headrace.ir.model_ops import EmbeddingOp, LinearOp, SampleOp
+from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, NormOp, SampleOp
 from headrace.ir.shapes import features_of, weight_shape
-from headrace.ir.stages import Kind, segments, stage_name, stage_ops
+from headrace.ir.stages import (
+    Kind,
+    outer_values,
+    prologue,
+    segments,
+    stage_name,
+    stage_ops,
+    storage,
+)
 from headrace.ir.types import Shard, WeightType
 from headrace.passes.programs import stages_of
 from headrace.passes.report import StageReport, report
@@ -38,6 +47,7 @@ class StageRow:
         trips: executions in a step. weights: storage formats of its matrices.
         worker_bytes: bytes of weights that each worker reads.
         kv_bytes: bytes of keys and values that all workers read together.
+        row_values: values that each worker takes through operators on whole rows.
         value_bytes: bytes of other values that its own work reads (the logits, by sampling).
         quantised_macs, float_macs: multiply-adds on 8-bit and on float32 activations.
         unit_rows: rows of a unit of each segment.
@@ -51,6 +61,7 @@ class StageRow:
     weights: tuple[str, ...]
     worker_bytes: tuple[int, ...]
     kv_bytes: int
+    row_values: int
     value_bytes: int
     quantised_macs: int
     float_macs: int
@@ -106,6 +117,7 @@ def _row(
         weights=tuple(dict.fromkeys(_format(op.weight) for op in linears)),
         worker_bytes=tuple(trips * size for size in streams) or _row_bytes(stage),
         kv_bytes=sum(_kv_bytes(op, trips, kv_tokens) for op in stage_ops(stage)),
+        row_values=trips * _row_values(stage, linears),
         value_bytes=sum(_logit_bytes(op) for op in stage_ops(stage)),
         quantised_macs=macs["q8"],
         float_macs=macs["f32"] + sum(_attention_macs(op, trips, kv_tokens) for op in stage.walk()),
@@ -136,6 +148,15 @@ def _row_bytes(stage: StageOp) -> tuple[int, ...]:
     if not tables:
         return ()
     return (sum(storage_format(_format(t)).row_bytes(weight_shape(t)[1]) for t in tables),)
+
+
+def _row_values(stage: StageOp, linears: list[LinearOp]) -> int:
+    """Values of each operator's result in front of the products, and of the quantised input."""
+    ops = [op for op in prologue(stage) if isinstance(op, NormOp | MapOp | RopeOp)]
+    quantised = {op.input for op in linears if op.activation and op.activation.data == "q8"}
+    merged = [value for value in outer_values(stage) if storage(value) == "partial"]
+    values = [*(op.result for op in ops), *quantised, *merged]
+    return sum(prod(features_of(value)) for value in values)
 
 
 def _logit_bytes(op: Operation) -> int:

@@ -15,11 +15,11 @@ from headrace.report.units import bandwidth_text, bytes_text, seconds_text
 
 _FUSED = "fused, in order"
 _TEXTS = ("stage", _FUSED, "tile", "sharding", "waits for")
-_PREDICTED, _MEASURED = ("bytes", "pred."), ("meas.", "wait")
+_PREDICTED, _MEASURED = ("bytes", "pred."), ("meas.", "ratio", "wait")
 _CAPTION = (
-    "bytes: read for one token; pred., meas.: share of a step's time, predicted and measured; "
-    "wait: the part of it spent waiting. Stages marked × are in a loop, their figures are of all "
-    "its trips."
+    "bytes: read for one token; pred., meas.: time in a step, predicted and measured; ratio: "
+    "predicted over measured; wait: the share of the step spent waiting. Stages marked × are in a "
+    "loop, their figures are of all its trips."
 )
 
 
@@ -80,10 +80,11 @@ def _cells(explanation: Explanation, row: StageRow) -> Iterator[str]:
     yield sharding_text(row.shard, row.unit_rows)
     yield ", ".join(edge_text(edge) for edge in row.edges) or "-"
     yield bytes_text(row.bytes) if row.bytes else "-"
-    yield _percent(explanation.predicted_share(row))
+    predicted, measured = explanation.predicted(row).seconds, explanation.measured_seconds(row)
+    yield seconds_text(predicted)
     time = explanation.measured_time(row)
-    if time is not None:
-        yield from (_percent(time.share), _percent(time.wait))
+    if time is not None and measured is not None:
+        yield from (seconds_text(measured), f"{predicted / measured:.2f}", _percent(time.wait))
 
 
 def _percent(share: float) -> str:
@@ -110,11 +111,25 @@ def _totals(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield "token edges a step", str(manifest.token_edges_per_step)
     yield "roofline", _speed(explanation.roofline_seconds) + _bandwidth(explanation)
     yield "predicted", _speed(explanation.predicted_seconds)
+    yield "of it", _causes(explanation)
     if explanation.measured is not None:
         seconds = explanation.measured.step_seconds
         fraction = explanation.roofline_seconds / seconds
         yield "measured", f"{_speed(seconds)}, {fraction:.2f} of the roofline"
+        yield "predicted / measured", f"{explanation.predicted_seconds / seconds:.2f}"
         yield "host calls a token", f"{explanation.measured.host_calls_per_token:.3f}"
+
+
+def _causes(explanation: Explanation) -> str:
+    """What the predicted time is spent on."""
+    costs = [explanation.predicted(row) for row in explanation.rows]
+    parts = {
+        "reading": sum(cost.read for cost in costs),
+        "arithmetic beside it": sum(cost.arithmetic for cost in costs),
+        "rows": sum(cost.rows for cost in costs),
+        "exchanges": sum(cost.exchange for cost in costs),
+    }
+    return ", ".join(f"{name} {seconds_text(seconds)}" for name, seconds in parts.items())
 
 
 def _bytes(explanation: Explanation) -> str:

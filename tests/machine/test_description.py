@@ -8,6 +8,7 @@ import pytest
 
 from headrace.errors import CacheError, MachineError
 from headrace.machine import (
+    Rates,
     described_machines,
     load_machine,
     parse_machine,
@@ -22,8 +23,19 @@ cores = 2
 features = ["avx2"]
 cache = { l1d_kib = 32, l2_kib = 512, l3_kib = 8192 }
 memory = { core_read_gb_s = 10, read_gb_s = 15.5 }
-compute = { core_int8_gmac_s = 100, token_exchange_ns = 250 }
+
+[compute]
+core_int8_gmac_s = 100
+token_exchange_ns = 250
+core_attention_gmac_s = 5
+core_row_gvalue_s = 0.5
+product_gmac_s = { q4_0 = 50, q8_0 = 60 }
 """
+
+
+NOTE = '{"two (None), 2 cores": %s}'
+WRONG = """{"read_bandwidth": 1e9, "token_exchange_s": 1e-6,
+            "rates": {"products": {}, "attention": -1, "rows": 1}}"""
 
 
 @pytest.mark.parametrize("name", described_machines())
@@ -39,6 +51,7 @@ def test_units_become_si() -> None:
     assert machine.read_bandwidth == 15.5e9
     assert machine.int8_macs_per_s == 200e9
     assert machine.token_exchange_s == pytest.approx(250e-9)
+    assert machine.rates == Rates({"q4_0": 50e9, "q8_0": 60e9}, attention=5e9, rows=0.5e9)
 
 
 def test_fewer_cores_read_less_and_more_cores_share_the_memory() -> None:
@@ -93,10 +106,14 @@ def test_a_description_is_read_by_its_path(tmp_path: Path) -> None:
 
 def test_a_measurement_is_remembered_for_its_machine_only(tmp_path: Path) -> None:
     machine = parse_machine(TEXT, where="test")
-    remember(machine.with_measured(read_bandwidth=12e9), tmp_path)
-    assert recall(machine, tmp_path).read_bandwidth == 12e9
+    measured = machine.with_measured(
+        read_bandwidth=12e9, token_exchange_s=3e-6, rates=Rates({"q4_1": 1e9}, 2e9, 3e9)
+    )
+    assert measured.rates.products == {"q4_0": 50e9, "q8_0": 60e9, "q4_1": 1e9}
+    remember(measured, tmp_path)
+    assert recall(machine, tmp_path) == measured
     assert recall(machine.with_cores(1), tmp_path) == machine.with_cores(1)
-    assert [path.name for path in tmp_path.iterdir()] == ["machines.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 
 def test_the_cache_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +123,9 @@ def test_the_cache_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert recall(parse_machine(TEXT, where="test")).read_bandwidth == 12e9
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"two": "fast"}', '{"two": -1}', "\xff"])
+@pytest.mark.parametrize("text", ["{", "[]", NOTE % '"fast"', NOTE % "{}", NOTE % WRONG, "\xff"])
 def test_a_broken_note_says_what_to_do(tmp_path: Path, text: str) -> None:
-    (tmp_path / "machines.json").write_text(text, encoding="latin-1")
+    (tmp_path / "figures.json").write_text(text, encoding="latin-1")
     with pytest.raises(CacheError, match="cannot be read") as caught:
         recall(parse_machine(TEXT, where="test"), tmp_path)
     assert "delete" in str(caught.value)

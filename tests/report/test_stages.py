@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from headrace.machine import load_machine
 from headrace.passes.pipeline import map_program
-from headrace.report.cost import CostModel
 from headrace.report.stages import StageRow, stage_rows
 from headrace.report.text import edge_text, sharding_text, tile_text
 from tests.passes.decoder import SMOLLM2, Decoder, captured
@@ -106,24 +102,3 @@ def test_edges_and_sharding_in_words() -> None:
     assert tile_text(rows["out"].weights) == "32×32 q4_1"
     wide = rows_of(SMOLLM2, workers=5)["down"]
     assert sharding_text(wide.shard, wide.unit_rows) == "rows: 5 × 3 to 4 units of 32"
-
-
-def test_cost_follows_memory_and_the_largest_share() -> None:
-    machine = load_machine("epyc-zen5-2core")
-    rows = rows_of(SMOLLM2)
-    model, slow = (
-        CostModel(machine.with_measured(read_bandwidth=each), 2) for each in (80e9, 20e9)
-    )
-    qkv = rows["qkv"]
-    exchange = qkv.exchanges * machine.token_exchange_s
-    assert qkv.exchanges == 30
-    assert model.step_seconds(qkv) == pytest.approx(2 * qkv.worker_bytes[1] / 80e9 + exchange)
-    assert slow.step_seconds(qkv) == pytest.approx(2 * qkv.worker_bytes[1] / 20e9 + exchange)
-    assert slow.step_seconds(rows["sample"]) > 0
-
-
-def test_cost_is_bound_by_multipliers_where_memory_is_fast() -> None:
-    machine = load_machine("generic-x86_64").with_measured(read_bandwidth=1e15)
-    row = rows_of(SMOLLM2)["head"]
-    expected = 49152 * 576 / machine.int8_macs_per_s + machine.token_exchange_s
-    assert CostModel(machine, 2).step_seconds(row) == pytest.approx(expected)
