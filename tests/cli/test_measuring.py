@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from headrace.cli import main
+from headrace.codegen.isa import ISAS
+from headrace.codegen.target import Target
 from headrace.ir.dialect import parse_program
 
 MODEL = "random:tiny-llama@q4_0"
@@ -40,6 +42,13 @@ def test_bench_prints_one_object(capsys: Captured) -> None:
     assert found["prefill"] == {"tokens": 32, "tokens_per_second": pytest.approx(1e6, rel=1e3)}
     assert 0 < found["startup"]["warm_s"] < 60
     assert "peers" not in found
+
+
+def test_an_instruction_set_that_is_not_there(capsys: Captured) -> None:
+    enabled = Target.host().enabled
+    missing = next(name for name, isa in ISAS.items() if isa.needs not in enabled)
+    assert main(["bench", MODEL, *SMALL, "--isa", missing]) == 1
+    assert f"has no {missing}" in capsys.readouterr().err
 
 
 def test_bench_spreads_every_figure(capsys: Captured) -> None:
