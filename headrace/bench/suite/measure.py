@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from headrace.bench.figures import pair_ratios
 from headrace.bench.spread import Spread, spreads
-from headrace.bench.suite.batch import batch_work, mixed_work
 from headrace.bench.suite.ours import Turn, Work, decode_work, threads_work
 from headrace.bench.suite.prefill import prefill_work
 from headrace.bench.suite.result import EngineResult, Result
 from headrace.bench.suite.rivals import Field, Rival, Rivals, rivals_of, short_reason
+from headrace.bench.suite.several import batch_work, mixed_work
 from headrace.bench.suite.workload import Workload
 from headrace.build import Artifact, Options, build
 from headrace.checkpoint.progress import Progress, step
@@ -109,7 +109,7 @@ def _result(
     figures = {name: [turn.figures[name] for turn in turns] for name in turns[0].figures}
     return replace(
         empty_result(workload, settings),
-        tokens_per_second=_rates(workload, ours),
+        tokens_per_second=Spread.of([turn.tokens / turn.seconds for turn in turns]),
         figures=spreads(figures),
         engines=tuple(
             _engine_result(workload, rival, ours, theirs[rival.engine.name])

@@ -21,7 +21,7 @@ class Prefill:
     tokens: int
 
     def run(self) -> Turn:
-        return Turn(self.runner.prefill(self.tokens))
+        return Turn(self.runner.prefill(self.tokens), self.tokens)
 
 
 @contextmanager
