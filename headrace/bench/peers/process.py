@@ -12,7 +12,7 @@ from headrace.bench.idle import await_idle
 from headrace.bench.peers.engines import Engine, child_path
 from headrace.errors import MachineError, RequestError
 
-LIMIT_S = 600.0
+LIMIT_S = 240.0  # compiling a model takes some engines minutes
 
 
 class PeerProcess:

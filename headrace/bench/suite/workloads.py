@@ -18,6 +18,8 @@ from headrace.bench.suite.workload import (
 from headrace.errors import RequestError
 
 EVERY = tuple(ENGINES)
+NOT_COMPILED = tuple(key for key in ENGINES if key != "transformers-compiled")
+COMPILING = "compiling it anew takes minutes"
 READERS = ("llama.cpp", "openvino")
 NO_BF16 = "it would compute with a dequantised copy, several times as large"
 ONE_B, QWEN, EIGHT_B = "random:llama-3.2-1b", "random:qwen3-0.6b", "random:llama-3.1-8b"
@@ -49,7 +51,8 @@ _TABLE = (
         kind="decode",
         bars=(Bar(ROOFLINE, 0.92),),
         steps=32,
-        peers=EVERY,
+        peers=NOT_COMPILED,
+        alone=COMPILING,
     ),
     Workload(
         name="decode-qwen3-q4",
@@ -76,7 +79,8 @@ _TABLE = (
         kind="decode",
         bars=(Bar(BEST_PEER, 3.0),),
         steps=128,
-        peers=EVERY,
+        peers=NOT_COMPILED,
+        alone=COMPILING,
     ),
     Workload(
         name="decode-8b-q4",
@@ -135,7 +139,8 @@ _TABLE = (
         bars=(Bar(BEST_PEER, 3.0),),
         steps=32,
         sequences=32,
-        peers=EVERY,
+        peers=NOT_COMPILED,
+        alone=COMPILING,
     ),
     Workload(
         name="mixed-16",
