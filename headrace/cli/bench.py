@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.bench.plan import Plan
     from headrace.build import Options
 
+#: No word for the opposite.
 Switch = Parameter(negative="")
 
 
@@ -30,12 +31,12 @@ def bench(
     weights: Weights = "auto",
     isa: Isa | None = None,
     peers: Annotated[bool, Switch] = False,
-    peer_python: list[Path] | None = None,
+    peer_python: Annotated[list[Path] | None, Switch] = None,
     json: Annotated[bool, Switch] = False,
     trace: Path | None = None,
     suite: Annotated[bool, Switch] = False,
-    only: list[str] | None = None,
-    against: list[str] | None = None,
+    only: Annotated[list[str] | None, Switch] = None,
+    against: Annotated[list[str] | None, Switch] = None,
     output: Path = Path("benchmarks"),
     resume: Annotated[bool, Switch] = False,
     quick: Annotated[bool, Switch] = False,
