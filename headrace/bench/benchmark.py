@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from headrace.bench.figures import figures_of
-from headrace.bench.interleave import Peer, Samples, interleave
+from headrace.bench.interleave import Samples, interleave
 from headrace.bench.kv import step_kv_bytes, whole_entries
-from headrace.bench.peers import LlamaCpp
+from headrace.bench.peers.engines import LLAMA_CPP
+from headrace.bench.peers.loaded import LoadedPeer, Room
+from headrace.bench.peers.peer import Peer
+from headrace.bench.peers.pythons import installed_packages, python_of
 from headrace.bench.plan import Plan
 from headrace.bench.programs import open_program
-from headrace.bench.runner import Runner
+from headrace.bench.runner import Runner, prompt_tokens
 from headrace.bench.spread import Spread, nested, spreads
 from headrace.bench.startup import warm_start
 from headrace.build import Artifact, Options, build
@@ -36,12 +39,12 @@ class Benchmark:
 
 
 def benchmark(
-    model: str, options: Options, plan: Plan, peer: str | None, progress: Progress
+    model: str, options: Options, plan: Plan, pythons: Sequence[str] | None, progress: Progress
 ) -> Benchmark:
     """Measure a model.
 
     Args:
-        peer: the Python that has llama-cpp-python, to measure llama.cpp beside; None for none.
+        pythons: of which one has llama-cpp-python, to measure llama.cpp beside; None for no peer.
 
     Raises:
         RequestError: the peer is not installed, or cannot read this model.
@@ -50,7 +53,7 @@ def benchmark(
     source = resolve(model, progress)
     artifact = build(model, options, progress)
     kv_bytes = step_kv_bytes(artifact, plan)
-    with _peer(source, artifact, plan, peer) as (other, version):
+    with _peer(source, artifact, plan, pythons) as (other, version):
         samples = _measured(artifact, plan, kv_bytes, other, progress)
     with step(progress, "starting again", None):
         warm = [warm_start(model, options) for _ in range(plan.repetitions)]
@@ -70,16 +73,20 @@ def _measured(
 
 @contextmanager
 def _peer(
-    source: Source, artifact: Artifact, plan: Plan, python: str | None
+    source: Source, artifact: Artifact, plan: Plan, pythons: Sequence[str] | None
 ) -> Generator[tuple[Peer | None, str | None]]:
     """llama.cpp on the same file, and its version; nothing where nobody asks for it."""
-    if python is None:
+    if pythons is None:
         yield None, None
         return
     if source.kind != "gguf":
         raise RequestError("llama.cpp reads GGUF files only", where=f"--peers with {source.name}")
     threads, vocabulary = artifact.manifest.workers, artifact.manifest.vocabulary
-    with LlamaCpp(python, source.path, threads, plan.tokens, vocabulary) as llama:
+    installed = {python: installed_packages(python) for python in pythons}
+    python = python_of(LLAMA_CPP, installed) or pythons[0]
+    tokens = prompt_tokens(plan.prompt, vocabulary).tolist()
+    with LoadedPeer(LLAMA_CPP, python, source.path, threads, Room(plan.tokens)) as llama:
+        llama.tune(lambda: llama.prefill(tokens) + llama.decode([tokens], plan.decode))
         yield llama, llama.version
 
 

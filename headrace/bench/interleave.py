@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from headrace.bench.peers.peer import Peer
 from headrace.bench.plan import Plan
-from headrace.bench.runner import Runner
-
-
-class Peer(Protocol):
-    """Another engine on the same file with the same threads, asleep unless it is asked."""
-
-    def run(self, prompt: int, decode: int) -> tuple[float, float]:
-        """Seconds of the prefill of a prompt, and of decoding after it."""
-        ...
+from headrace.bench.runner import Runner, prompt_tokens
 
 
 @dataclass(slots=True)
@@ -58,6 +50,6 @@ def _repeat(
     after = runner.sweep(half, read_tokens)
     samples.read.append((before + after) * plan.decode / (2 * half))
     if peer is not None:
-        prefill, decode = peer.run(plan.prompt, plan.decode)
-        samples.peer_prefill.append(prefill)
-        samples.peer_decode.append(decode)
+        tokens = prompt_tokens(plan.prompt, runner.vocabulary).tolist()
+        samples.peer_prefill.append(peer.prefill(tokens))
+        samples.peer_decode.append(peer.decode([tokens], plan.decode))

@@ -15,9 +15,13 @@ from headrace.runtime.schedule import Schedule
 _NO_ROWS = np.empty(0, np.int32)
 
 
-def prompt_tokens(count: int, vocabulary: int) -> NDArray[np.int32]:
-    """Tokens without meaning, `[count]`: the same for every engine, spread over the vocabulary."""
-    return ((np.arange(count, dtype=np.int64) * 7919 + 13) % vocabulary).astype(np.int32)
+def prompt_tokens(count: int, vocabulary: int, number: int = 0) -> NDArray[np.int32]:
+    """Tokens without meaning, `[count]`: the same for every engine, spread over the vocabulary.
+
+    Prompts of different numbers have no token in common at any place.
+    """
+    spread = np.arange(count, dtype=np.int64) * 7919 + 13 + number
+    return (spread % vocabulary).astype(np.int32)
 
 
 class Runner:

@@ -15,6 +15,7 @@ from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import FORMATS, StorageFormat
 
 F32 = FORMATS["f32"]
+_PIECE = 1 << 24  # values
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,19 @@ def generate(shape: Shape, planned: Planned, seed: int) -> NDArray[np.uint8]:
     if len(planned.shape) == 1:
         near_one = 1 + 0.1 * random.standard_normal((1, planned.shape[0]), np.float32)
         return F32.quantise(near_one)
-    return random_matrix(random, planned.format, *planned.shape)
+    return _matrix(random, planned.format, *planned.shape)
+
+
+def _matrix(
+    random: np.random.Generator, format: StorageFormat, rows: int, cols: int
+) -> NDArray[np.uint8]:
+    """A matrix made in pieces: those of floats are many times as large on their way."""
+    made = np.empty((rows, format.row_bytes(cols)), np.uint8)
+    piece = max(1, _PIECE // cols)
+    for start in range(0, rows, piece):
+        part = made[start : start + piece]
+        part[:] = random_matrix(random, format, len(part), cols)
+    return made
 
 
 def rope_factors(base: float, head_dim: int, scaling: Llama3Scaling) -> NDArray[np.float32]:

@@ -115,6 +115,8 @@ app.command(
 - `headrace bench smollm2`
 - `headrace bench smollm2 --threads 2 --json`
 - `headrace bench model.gguf --peers` measures llama.cpp on the same file, in alternation.
+- `headrace bench --suite` runs a table of workloads against every engine that is installed.
+- `headrace bench --suite --only decode-smollm2 --against llama.cpp` measures one again.
 """,
 )
 app.command(

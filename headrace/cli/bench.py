@@ -10,16 +10,18 @@ from cyclopts import Parameter
 from headrace.cli.choices import Isa, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
+from headrace.errors import RequestError
 
 if TYPE_CHECKING:
     from headrace.bench.plan import Plan
     from headrace.build import Options
 
+#: No word for the opposite.
 Switch = Parameter(negative="")
 
 
 def bench(
-    model: str,
+    model: str | None = None,
     /,
     *,
     prompt: int = 512,
@@ -29,11 +31,17 @@ def bench(
     weights: Weights = "auto",
     isa: Isa | None = None,
     peers: Annotated[bool, Switch] = False,
-    peer_python: Path | None = None,
+    peer_python: Annotated[list[Path] | None, Switch] = None,
     json: Annotated[bool, Switch] = False,
     trace: Path | None = None,
+    suite: Annotated[bool, Switch] = False,
+    only: Annotated[list[str] | None, Switch] = None,
+    against: Annotated[list[str] | None, Switch] = None,
+    output: Path = Path("benchmarks"),
+    resume: Annotated[bool, Switch] = False,
+    quick: Annotated[bool, Switch] = False,
 ) -> None:
-    """Measure a model's speed on this machine.
+    """Measure a model's speed on this machine, or run a whole suite of workloads.
 
     Args:
         model: An alias (smollm2), a GGUF file, a Hugging Face directory, a hub id owner/name, or
@@ -45,14 +53,30 @@ def bench(
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
         isa: Code for no more than this instruction set; all that the machine has, if not given.
         peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
-        peer_python: The Python that has llama-cpp-python; $HEADRACE_PEER_PYTHON or this one, if
-            not given.
+        peer_python: A Python that has other engines, any number of times; $HEADRACE_PEER_PYTHON or
+            this one, if not given.
         json: Print one JSON object: medians by name, and all spreads under "spread".
         trace: Instead record what each worker does, write it into this file for Perfetto's viewer
             (ui.perfetto.dev), and print where the time goes (needs the package perfetto).
+        suite: Instead of one model, run the table of workloads against every engine that is
+            installed, and write a report with pictures.
+        only: In the suite, a workload to measure, any number of times; other results are kept.
+        against: In the suite, a peer, any number of times: llama.cpp, openvino, vllm, transformers,
+            transformers-compiled, or none; all that are installed, if not given.
+        output: The directory of the suite's report.
+        resume: Go on with a suite that was interrupted: keep the results that are there.
+        quick: A look at the suite in a few minutes: fewer steps, two repetitions.
     """
+    if suite:
+        from headrace.cli.suite import SuiteChoices, run
+
+        _require_no_model(model)
+        run(SuiteChoices(only, output, against, peer_python, repetitions, threads, resume, quick))
+        return
+    if model is None:
+        raise RequestError("bench needs a model", hint="headrace bench smollm2, or --suite")
     from headrace.bench.benchmark import benchmark
-    from headrace.bench.peers import peer_python as python_of_peer
+    from headrace.bench.peers.pythons import peer_pythons
     from headrace.bench.plan import Plan
     from headrace.build import Options, default_workers
 
@@ -61,14 +85,23 @@ def bench(
     if trace is not None:
         _trace(model, options, plan, trace)
         return
-    python = python_of_peer(peer_python) if peers or peer_python else None
-    result = benchmark(model, options, plan, python, terminal_progress())
+    pythons = peer_pythons(peer_python) if peers or peer_python else None
+    result = benchmark(model, options, plan, pythons, terminal_progress())
     if json:
         print(result.to_json())
         return
     from headrace.bench.table import figures_table
 
     table_console().print(figures_table(result))
+
+
+def _require_no_model(model: str | None) -> None:
+    if model is not None:
+        raise RequestError(
+            "the suite has models of its own",
+            where=model,
+            hint="headrace bench --suite --only NAME",
+        )
 
 
 def _trace(model: str, options: Options, plan: Plan, path: Path) -> None:

@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 
 from headrace.bench.idle import await_idle, cpu_ticks
-from headrace.bench.peers import PYTHON_VARIABLE, LlamaCpp, peer_python
+from headrace.bench.peers.engines import LLAMA_CPP, Engine
+from headrace.bench.peers.loaded import LoadedPeer, Room
+from headrace.bench.peers.pythons import (
+    PYTHON_VARIABLE,
+    installed_packages,
+    missing_text,
+    peer_pythons,
+    python_of,
+)
 from headrace.bench.startup import first_output
 from headrace.checkpoint.source import resolve
 from headrace.errors import MachineError, RequestError
 
+ROOM = Room(64)
 BUSY = "import time\nwhile time.process_time() < 0.4: pass\nprint('done', flush=True)\ninput()"
 
 
@@ -46,33 +55,112 @@ def test_a_command_that_fails_says_why() -> None:
         first_output([sys.executable, "-c", "raise SystemExit('no such model')"])
 
 
-def test_the_peer_s_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pythons_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
-    assert peer_python(None) == sys.executable
-    monkeypatch.setenv(PYTHON_VARIABLE, "/one")
-    assert peer_python(None) == "/one"
-    assert peer_python(Path("/two")) == "/two"
+    assert peer_pythons(None) == (sys.executable,)
+    monkeypatch.setenv(PYTHON_VARIABLE, f"/one{os.pathsep}/two")
+    assert peer_pythons(None) == ("/one", "/two")
+    assert peer_pythons([Path("/three")]) == ("/three",)
 
 
-@pytest.mark.skipif(find_spec("llama_cpp") is not None, reason="llama-cpp-python is installed")
-def test_a_peer_that_is_not_installed_says_how(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="needs llama-cpp-python") as caught:
-        LlamaCpp(sys.executable, tmp_path / "model.gguf", 1, 256, 100)
-    assert "pip install llama-cpp-python" in str(caught.value)
+def test_packages_of_this_python() -> None:
+    packages = installed_packages(sys.executable)
+    assert {"numpy", "huggingface-hub"} <= packages
+    installed = {"/none": frozenset[str](), sys.executable: packages | {"llama-cpp-python"}}
+    assert python_of(LLAMA_CPP, installed) == sys.executable
+    assert python_of(LLAMA_CPP, {"/none": frozenset()}) is None
+    assert missing_text(LLAMA_CPP) == "not installed: llama-cpp-python"
 
 
-def test_a_peer_s_python_that_does_not_exist(tmp_path: Path) -> None:
+def test_a_python_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="cannot be started"):
-        LlamaCpp(str(tmp_path / "python"), tmp_path / "model.gguf", 1, 256, 100)
+        installed_packages(str(tmp_path / "python"))
+    with pytest.raises(RequestError, match="cannot be started"):
+        LoadedPeer(LLAMA_CPP, str(tmp_path / "python"), tmp_path / "model.gguf", 1, ROOM)
 
 
-@pytest.mark.skipif(PYTHON_VARIABLE not in os.environ, reason=f"{PYTHON_VARIABLE} names no Python")
+PEER = """
+import os
+import time
+
+class Engine:
+    version, options = "1.0", ["slow", "fast", "broken"]
+
+    def __init__(self, path, threads, context, sequences):
+        if path.endswith("absent"):
+            import no_such_engine
+        print("libraries print what they like")
+        self.context = context
+
+    def choose(self, option):
+        if option == 2:
+            raise RuntimeError("no such setting")
+        self.seconds = [2.0, 1.0][option]
+        return 0.0
+
+    def prefill(self, tokens):
+        if len(tokens) > self.context:
+            raise RuntimeError("too long")
+        return self.seconds
+
+    def decode(self, prompts, steps):
+        if steps == 666:
+            os._exit(3)
+        if steps == 777:
+            time.sleep(60)
+        return self.seconds * len(prompts) * steps
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    script = tmp_path / "engine.py"
+    script.write_text(PEER)
+    return Engine("own", "an engine", ("no-such-engine",), str(script), "as in the file")
+
+
+def test_a_peer_is_tuned_and_asked(engine: Engine, tmp_path: Path) -> None:
+    with LoadedPeer(engine, sys.executable, tmp_path / "model", 1, ROOM) as peer:
+        assert (peer.name, peer.version, peer.setting) == ("an engine", "1.0", "slow")
+        assert peer.prefill([1, 2]) == 2.0
+        peer.tune(lambda: peer.prefill([1, 2]))
+        assert peer.setting == "fast"
+        assert peer.decode([[1], [2]], 3) == 6.0
+        with pytest.raises(MachineError, match="too long"):
+            peer.prefill([0] * 100)
+        assert peer.prefill([1]) == 1.0
+
+
+def test_a_peer_that_ends_or_hangs(engine: Engine, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    with (
+        LoadedPeer(engine, sys.executable, model, 1, ROOM) as peer,
+        pytest.raises(MachineError, match=r"its process ended \(3\)"),
+    ):
+        peer.decode([[1]], 666)
+    with (
+        LoadedPeer(engine, sys.executable, model, 1, ROOM, limit=1.0) as peer,
+        pytest.raises(MachineError, match="no answer within 1 s"),
+    ):
+        peer.decode([[1]], 777)
+
+
+def test_a_peer_that_is_not_installed_says_how(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="needs no-such-engine") as caught:
+        LoadedPeer(engine, sys.executable, tmp_path / "absent", 1, ROOM)
+    assert "pip install no-such-engine" in str(caught.value)
+
+
+@pytest.mark.skipif(find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")
 def test_llama_cpp_runs_a_random_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path))
     source = resolve("random:tiny-llama@q4_0")
-    with LlamaCpp(peer_python(None), source.path, 1, 64, 384) as llama:
-        prefill, decode = llama.run(32, 4)
-    assert prefill > 0
-    assert decode > 0
+    prompts = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    with LoadedPeer(LLAMA_CPP, sys.executable, source.path, 1, Room(64, 2)) as llama:
+        for _ in range(2):  # behind prompts that are new, and behind those that are there
+            assert llama.decode(prompts, 4) > 0
+        assert llama.prefill(prompts[0]) > 0
+        llama.tune(lambda: llama.decode(prompts, 4))
+        assert "flash attention" in llama.setting
     with pytest.raises(MachineError, match="cannot load"):
-        LlamaCpp(peer_python(None), tmp_path / "nothing.gguf", 1, 64, 384)
+        LoadedPeer(LLAMA_CPP, sys.executable, tmp_path / "nothing.gguf", 1, ROOM)

@@ -12,7 +12,7 @@ from gguf import GGUFReader
 from headrace.checkpoint.gguf import open_gguf
 from headrace.checkpoint.progress import NoProgress
 from headrace.checkpoint.random_model import parse_random, write_random
-from headrace.checkpoint.random_tensors import plan, rope_factors
+from headrace.checkpoint.random_tensors import Planned, generate, plan, rope_factors
 from headrace.checkpoint.random_vocabulary import random_vocabulary
 from headrace.checkpoint.shapes import SHAPES, Llama3Scaling
 from headrace.errors import SourceError
@@ -111,10 +111,21 @@ def test_the_vocabulary_is_unique_and_its_merges_are_in_it(size: int) -> None:
         assert {left, right, left + right} <= known
 
 
-def test_the_1b_shape_has_its_published_size() -> None:
-    tensors = plan(SHAPES["llama-3.2-1b"], FORMATS["bf16"])
+@pytest.mark.parametrize(
+    ("name", "count"), [("llama-3.2-1b", 1_235_814_400), ("llama-3.1-8b", 8_030_261_248)]
+)
+def test_shapes_have_their_published_sizes(name: str, count: int) -> None:
+    tensors = plan(SHAPES[name], FORMATS["bf16"])
     weights = sum(int(np.prod(each.shape)) for each in tensors if "rope" not in each.name)
-    assert weights == 1_235_814_400
+    assert weights == count
+
+
+def test_large_matrices_are_made_in_pieces() -> None:
+    planned = Planned("token_embd.weight", ((1 << 24) // 512 + 3, 512), FORMATS["f16"])
+    made = generate(SHAPES["tiny-llama"], planned, seed=0)
+    values = FORMATS["f16"].dequantise(made, 512)
+    assert len(np.unique(made, axis=0)) == len(made)
+    assert 0.95 < values.std() * 512**0.5 < 1.05
 
 
 @pytest.mark.parametrize(
