@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from xdsl.dialects.builtin import TensorType
-from xdsl.ir import OpResult
 
 from headrace.codegen.attention import attention_share, prefetch_context
 from headrace.codegen.places import Places
@@ -12,10 +11,9 @@ from headrace.codegen.row_code import RowCode
 from headrace.codegen.sampling import sample_token
 from headrace.codegen.sequences import SequenceRecord
 from headrace.codegen.tile import I32, Value
-from headrace.errors import ProgramError
-from headrace.ir.attention_ops import AppendOp, AttentionOp
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.stages import outer_values, prologue, stage_kind
+from headrace.ir.stages import append_of, outer_values, prologue, stage_kind
 
 
 def emit_stage(places: Places) -> None:
@@ -55,7 +53,7 @@ def _attention(stage: StageOp) -> AttentionOp:
 
 def _layer_and_window(places: Places, op: AttentionOp) -> tuple[Value, Value]:
     """This trip's number of the KV cache, and the attention's window."""
-    layer = places.by_trip(_append(op).layers.data, "cache_layers")
+    layer = places.by_trip(append_of(op).layers.data, "cache_layers")
     return layer, places.by_trip(op.windows.data, "windows")
 
 
@@ -66,17 +64,6 @@ def _emit_attention(places: Places) -> None:
     query, out = places.buffer(op.query), places.buffer(places.stage.results_[0])
     sinks = () if op.sinks is None else (places.vector_weight(op.sinks),)
     e.call(share, places.frame.base, layer, window, query, out, *sinks)
-
-
-def _append(attention: AttentionOp) -> AppendOp:
-    """The append that fills the cache an attention reads."""
-    value = attention.cache
-    if isinstance(value, OpResult) and isinstance(value.op, StageOp):
-        value = value.op.yielded[value.index]
-    owner = value.owner
-    if not isinstance(owner, AppendOp):
-        raise ProgramError("attention must read a cache that an append of its layer returns")
-    return owner
 
 
 def _emit_sample(places: Places) -> None:

@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 Observer = Callable[[str, ModuleOp], None]
 
 
-def mapping_passes(workers: int, weights: str = "auto") -> tuple[ModulePass, ...]:
-    """The passes that map a captured program onto a number of workers, in order."""
+def mapping_passes(
+    workers: int, weights: str = "auto", mapping: str = "auto", exchange: int = 0
+) -> tuple[ModulePass, ...]:
+    """The passes that map a captured program onto a number of workers, in order.
+
+    mapping, exchange: of `shard`.
+    """
     return (
         ChooseFormatsPass(weights),
         LoopLayersPass(),
         FuseStagesPass(),
-        ShardPass(workers),
+        ShardPass(workers, mapping, exchange),
         OrderTokensPass(),
         PlanMemoryPass(),
         PackWeightsPass(),
@@ -44,22 +49,30 @@ def map_program(
     machine: Machine | int,
     weights: str = "auto",
     observer: Observer | None = None,
+    mapping: str = "auto",
 ) -> None:
     """Map a captured program, in place, onto a machine's cores (or a number of workers).
 
-    weights: the choice of `choose-formats`. The module is verified before, between and after.
+    weights: the choice of `choose-formats`. mapping: that of `shard`, which prices exchanges if it
+    is told the machine. The module is verified before, between and after.
 
     Raises:
         ProgramError: the program breaks a pass's contract, or does not verify.
     """
-    workers = machine if isinstance(machine, int) else machine.cores
+    workers, exchange = (machine, 0) if isinstance(machine, int) else _figures(machine)
     context = step_context()
     _verify(module, "before the passes")
-    for each in mapping_passes(workers, weights):
+    for each in mapping_passes(workers, weights, mapping, exchange):
         each.apply(context, module)
         _verify(module, f"after {each.name}")
         if observer is not None:
             observer(each.name, module)
+
+
+def _figures(machine: Machine) -> tuple[int, int]:
+    """A machine's workers, and the bytes that each reads in the time of an exchange."""
+    share = machine.read_bandwidth / machine.cores
+    return machine.cores, round(machine.token_exchange_s * share)
 
 
 def _verify(module: ModuleOp, where: str) -> None:

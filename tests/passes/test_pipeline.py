@@ -22,10 +22,16 @@ from tests.passes.running import outputs_of
 from tests.passes.test_fuse_stages import Parallel
 
 
-def check(builder: type[DecoderBuilder], shape: Decoder, workers: int, seeds: int = 1) -> None:
+def check(
+    builder: type[DecoderBuilder],
+    shape: Decoder,
+    workers: int,
+    seeds: int = 1,
+    mapping: str = "rows",
+) -> None:
     want = outputs_of(builder(shape).module())
     module = builder(shape).module()
-    map_program(module, workers)
+    map_program(module, workers, mapping=mapping)
     for seed in range(seeds):
         for a, b in zip(outputs_of(module, seed), want, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
@@ -34,9 +40,11 @@ def check(builder: type[DecoderBuilder], shape: Decoder, workers: int, seeds: in
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3"])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
-def test_families(family: str, layers: int, workers: int) -> None:
+@pytest.mark.parametrize("mapping", ["rows", "columns"])
+def test_families(family: str, layers: int, workers: int, mapping: str) -> None:
     windows = (3, 0) if family == "gemma3" else (0,)
-    check(DecoderBuilder, Decoder(family=family, layers=layers, windows=windows), workers, 2)
+    shape = Decoder(family=family, layers=layers, windows=windows)
+    check(DecoderBuilder, shape, workers, 2, mapping)
 
 
 class Mixed(DecoderBuilder):
@@ -51,8 +59,9 @@ class Mixed(DecoderBuilder):
 
 @pytest.mark.parametrize("builder", [Mixed, Parallel])
 @pytest.mark.parametrize("workers", [2, 3])
-def test_unusual_structures(builder: type[DecoderBuilder], workers: int) -> None:
-    check(builder, Decoder(layers=6), workers, 2)
+@pytest.mark.parametrize("mapping", ["rows", "columns"])
+def test_unusual_structures(builder: type[DecoderBuilder], workers: int, mapping: str) -> None:
+    check(builder, Decoder(layers=6), workers, 2, mapping)
 
 
 @settings(max_examples=15, deadline=None)
@@ -65,6 +74,7 @@ def test_unusual_structures(builder: type[DecoderBuilder], workers: int) -> None
     head=st.sampled_from([8, 16, 32]),
     ffn=st.integers(1, 4),
     workers=st.integers(1, 6),
+    mapping=st.sampled_from(["rows", "columns"]),
 )
 def test_random_shapes(
     family: str,
@@ -75,6 +85,7 @@ def test_random_shapes(
     head: int,
     ffn: int,
     workers: int,
+    mapping: str,
 ) -> None:
     shape = Decoder(
         family=family,
@@ -86,7 +97,7 @@ def test_random_shapes(
         windows=(2, 0),
         ffn_of_layer=lambda layer: 24 * ffn if layer < split else 40,
     )
-    check(DecoderBuilder, shape, workers)
+    check(DecoderBuilder, shape, workers, mapping=mapping)
 
 
 def test_text_reads_back_after_every_pass() -> None:
