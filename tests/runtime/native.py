@@ -41,6 +41,7 @@ class Native:
         workers: int,
         max_tokens: int = 64,
         target: Target | None = None,
+        mapping: str = "auto",
     ) -> None:
         self._types = {
             name: op.result.type
@@ -54,7 +55,7 @@ class Native:
             if name == "choose-formats":
                 kept.append(changed.clone())
 
-        map_program(mapped, workers, observer=observe)
+        map_program(mapped, workers, observer=observe, mapping=mapping)
         (self.module,) = kept
         code, self.manifest = compile_program(
             mapped, target or Target.host(), max_tokens=max_tokens
@@ -101,7 +102,11 @@ class Native:
 
 
 def check_native(
-    module: ModuleOp, workers: int, chunks: Sequence[Sequence[int]], context: int | None = None
+    module: ModuleOp,
+    workers: int,
+    chunks: Sequence[Sequence[int]],
+    context: int | None = None,
+    mapping: str = "auto",
 ) -> Native:
     """Compare with the interpreter: the logits of a prompt, however it is fed.
 
@@ -109,7 +114,7 @@ def check_native(
     largest logit, and some ten layers' norms pass that on. Where inputs of products are rounded to
     8 bits, a few may be rounded the other way: see `test_logits`.
     """
-    native = Native(module, workers)
+    native = Native(module, workers, mapping=mapping)
     tolerance = 1e-4 if native.manifest.cache.format == "f32" else 1e-2
     expected = native.reference(sum(chunks[0]), context)
     for each in chunks:
