@@ -30,8 +30,7 @@ def attention_of_heads(
     with e.range(0, frame.get("segment_count")) as segment:
         place = e.offset(frame.get("segments"), segment, I32)
         first = e.sext(e.load(place, I32), I64)
-        # A step of one token that follows another step has that step's segments.
-        last = e.minimum(e.sext(e.load(e.offset(place, 1, I32), I32), I64), frame.get("tokens"))
+        last = e.sext(e.load(e.offset(place, 1, I32), I32), I64)
         row, end, slot = first * shape.group, last * shape.group, frame.slot(first)
         with e.otherwise((last - first).equals(1)) as (one, many):
             for branch, rows in ((one, shape.token_rows), (many, MOST_ROWS)):
