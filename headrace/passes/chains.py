@@ -83,22 +83,17 @@ def joined(chains: Iterable[Chain]) -> dict[StageOp, Shard]:
     return {stage: shard for chain in chains for stage, shard in chain.shards.items()}
 
 
-def is_read_whole(stage: StageOp, chosen: Mapping[StageOp, Shard]) -> bool:
+def _is_read_whole(stage: StageOp) -> bool:
     """Whether the first stage that reads a product's outcome can add up sums, in whole rows.
 
-    Another product's epilogue cannot, on its own rows: someone would have to before, who may still
-    read what the epilogue then overwrites.
+    Another product's epilogue cannot, on its own rows. Blocks side by side end in one: they would
+    have one exchange a layer, and nothing that keeps a worker from overwriting its sums while
+    another still reads them.
     """
-    users = {
-        use.operation.parent_op()
-        for value in stage.results_
-        for use in value.uses
-        if use.operation.parent_op() is not stage.parent_op()
-    }
-    first = min(
-        (each for each in users if isinstance(each, StageOp)), key=_place_in_block, default=None
-    )
-    if first is None or (first in chosen and chosen[first].axis == "columns"):
+    users = [use.operation.parent_op() for value in stage.results_ for use in value.uses]
+    within = [each for each in users if isinstance(each, StageOp)]
+    first = min(within, key=_place_in_block, default=None)
+    if first is None:
         return True
     read = (value for value in outer_values(first) if value.owner is stage)
     return all(access(first, value) == "all" for value in read)
@@ -114,7 +109,7 @@ def _source(stage: StageOp) -> tuple[StageOp, SSAValue] | None:
     linears = [op for op in stage_ops(stage) if isinstance(op, LinearOp)]
     if stage_kind(stage) != "product" or len(linears) != 1 or linears[0].bias:
         return None
-    if not _gives_sums(stage, linears[0].result):
+    if not _gives_sums(stage, linears[0].result) or not _is_read_whole(stage):
         return None
     value = linears[0].input
     while isinstance(value.owner, ReshapeOp):

@@ -19,7 +19,6 @@ from headrace.passes.balance import balanced_bounds
 from headrace.passes.chains import (
     Chain,
     attention_chains,
-    is_read_whole,
     joined,
     product_chains,
     unit_costs,
@@ -89,15 +88,10 @@ class ShardPass(ModulePass):
         """The shards of the stages in chains that are worth it."""
         if self.workers == 1 or self.mapping == "rows":
             return {}
-        chains = list(filter(self._is_worth_it, attention_chains(stages, self.workers)))
-        while True:
-            chosen = joined(chains)
-            products = product_chains(stages, chosen, self.workers)
-            chosen |= joined(filter(self._is_worth_it, products))
-            kept = [each for each in chains if is_read_whole(each.last, chosen)]
-            if len(kept) == len(chains):
-                return chosen
-            chains = kept
+        chains = attention_chains(stages, self.workers)
+        chosen = joined(filter(self._is_worth_it, chains))
+        chains = product_chains(stages, chosen, self.workers)
+        return chosen | joined(filter(self._is_worth_it, chains))
 
     def _is_worth_it(self, chain: Chain) -> bool:
         if self.mapping == "columns":
