@@ -2,7 +2,7 @@
 
 Costs are bytes: what a worker reads of its weights in the time. With one token, reading is nearly
 all of the work, so the worker that reads most decides; an exchange costs as much as is read
-meanwhile; and sums in parts are written by each worker and read by all.
+meanwhile; and of sums in parts each worker reads those of all others.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def _whole(stage: StageOp) -> int:
 
 
 def _sums(stage: StageOp, workers: int) -> int:
-    """Bytes of sums in parts, as each worker reads them; of whole ones it reads a part less."""
-    return _FLOAT * workers * sum(segment.rows for segment in segments(stage))
+    """Bytes of sums in parts that a worker reads of others; its own are in its cache."""
+    return _FLOAT * (workers - 1) * sum(segment.rows for segment in segments(stage))

@@ -9,6 +9,8 @@ from xdsl.ir import SSAValue
 
 from headrace.errors import ProgramError
 from headrace.ir.dialect import step_context
+from headrace.ir.shares import shard_of
+from headrace.ir.stages import stage_name
 from headrace.ir.types import Shard
 from headrace.machine import load_machine
 from headrace.passes.pipeline import map_program
@@ -30,7 +32,7 @@ def shards(
 ) -> dict[str, Shard]:
     module = fused(builder(shape).module())
     ShardPass(2, mapping, exchange).apply(step_context(), module)
-    return {stage.sym_name.data: stage.shard.data for stage in stages_of(module)}
+    return {stage_name(stage): shard_of(stage) for stage in stages_of(module)}
 
 
 def axes(shape: Decoder, mapping: str = "columns", exchange: int = 0) -> list[str]:
