@@ -15,6 +15,7 @@ from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
 from headrace.codegen.target import Target
+from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import storage_format
 from headrace.ir.interpreter import Interpreter
 from headrace.ir.program_ops import WeightOp
@@ -68,9 +69,13 @@ class Native:
     def weight(self, name: str) -> StoredTensor:
         """Norms' weights are near 1, matrices keep the size of what they multiply."""
         kind = self._types[name]
-        values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(kind.shape)
-        values = values / np.sqrt(kind.shape[-1]) if len(kind.shape) == 2 else 1 + 0.3 * values
         format = storage_format(kind.format.data)
+        random = np.random.default_rng(zlib.crc32(name.encode()))
+        if format.encode is None:
+            raw = random_matrix(random, format, *kind.shape, deviation=kind.shape[1] ** -0.5)
+            return StoredTensor(name, format, kind.shape, raw)
+        values = random.standard_normal(kind.shape)
+        values = values / np.sqrt(kind.shape[-1]) if len(kind.shape) == 2 else 1 + 0.3 * values
         raw = format.quantise(np.atleast_2d(values).astype(np.float32))
         return StoredTensor(name, format, kind.shape, raw)
 
