@@ -129,8 +129,8 @@ def test_a_program_read_back_at_any_level_maps_to_the_same() -> None:
 def test_machines_give_their_cores() -> None:
     machine = load_machine("epyc-zen5-2core")
     by_machine, by_count = captured(Decoder()), captured(Decoder())
-    map_program(by_machine, machine)
-    map_program(by_count, machine.cores)
+    map_program(by_machine, machine, mapping="rows")
+    map_program(by_count, machine.cores, mapping="rows")
     assert print_program(by_machine) == print_program(by_count)
 
 
