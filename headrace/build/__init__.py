@@ -2,6 +2,16 @@
 
 from headrace.build.artifact import LEVELS, Artifact, Level
 from headrace.build.driver import build
-from headrace.build.options import Isa, Options, Weights, default_workers
+from headrace.build.options import Isa, Mapping, Options, Weights, default_workers
 
-__all__ = ["LEVELS", "Artifact", "Isa", "Level", "Options", "Weights", "build", "default_workers"]
+__all__ = [
+    "LEVELS",
+    "Artifact",
+    "Isa",
+    "Level",
+    "Mapping",
+    "Options",
+    "Weights",
+    "build",
+    "default_workers",
+]

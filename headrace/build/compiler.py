@@ -20,6 +20,7 @@ from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
 from headrace.errors import TokenizerError
 from headrace.ir.dialect import print_program
+from headrace.machine.host import nearest_description
 from headrace.passes.pipeline import map_program
 from headrace.text import Tokenizer
 
@@ -78,7 +79,9 @@ def compile_module(module: ModuleOp, order: Order, report: Progress) -> Compiled
             texts[LEVEL_AFTER[name]] = print_program(mapped)
 
     with step(report, f"mapping the program onto {_workers(options.workers)}", None):
-        map_program(module, options.workers, options.weights, observe)
+        machine = nearest_description(target.cpu, target.architecture)
+        machine = machine.with_cores(options.workers)
+        map_program(module, machine, options.weights, observe, options.mapping)
     texts["mapped"] = print_program(module)
     with step(report, f"compiling for {target.cpu}", None):
         code, manifest = compile_program(module, target, trace=options.trace)

@@ -26,6 +26,7 @@ SOURCES = (
     "formats",
     "frontend",
     "ir",
+    "machine",
     "passes",
     "runtime",
     "text",

@@ -9,6 +9,7 @@ from headrace.errors import RequestError
 
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]
+Mapping = Literal["auto", "rows", "columns"]
 MAX_WORKERS = 1024
 
 
@@ -22,6 +23,8 @@ class Options:
             `q4` to 8 and 4 bits, with a scale for 32 columns.
         trace: record what each worker does, and when, while the program runs.
         isa: code for no more than this instruction set; None takes all that the machine has.
+        mapping: of products onto workers: `rows`, with an exchange between any two; `columns`, with
+            two exchanges a layer where that is possible; `auto`, what costs less on the machine.
 
     Raises:
         RequestError: a value is out of its range.
@@ -31,9 +34,11 @@ class Options:
     weights: Weights = "auto"
     trace: bool = False
     isa: Isa | None = None
+    mapping: Mapping = "auto"
 
     def __post_init__(self) -> None:
         _require_choice("weights", self.weights, get_args(Weights))
+        _require_choice("mapping", self.mapping, get_args(Mapping))
         if self.isa is not None:
             _require_choice("isa", self.isa, get_args(Isa))
         if not _is_count(self.workers) or not 1 <= self.workers <= MAX_WORKERS:

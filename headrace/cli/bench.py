@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Isa, Weights
+from headrace.cli.choices import Isa, Mapping, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -30,6 +30,7 @@ def bench(
     threads: int | None = None,
     weights: Weights = "auto",
     isa: Isa | None = None,
+    mapping: Mapping = "auto",
     peers: Annotated[bool, Switch] = False,
     peer_python: Annotated[list[Path] | None, Switch] = None,
     json: Annotated[bool, Switch] = False,
@@ -52,6 +53,7 @@ def bench(
         threads: Workers, for the peers too; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
         isa: Code for no more than this instruction set; all that the machine has, if not given.
+        mapping: Products by rows, or by columns where that saves exchanges; auto: what costs less.
         peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
         peer_python: A Python that has other engines, any number of times; $HEADRACE_PEER_PYTHON or
             this one, if not given.
@@ -80,7 +82,8 @@ def bench(
     from headrace.bench.plan import Plan
     from headrace.build import Options, default_workers
 
-    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
+    workers = default_workers() if threads is None else threads
+    options = Options(workers, weights, isa=isa, mapping=mapping)
     plan = Plan(prompt, decode, repetitions)
     if trace is not None:
         _trace(model, options, plan, trace)

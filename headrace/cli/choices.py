@@ -9,3 +9,6 @@ Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 
 #: As `headrace.build.Isa`.
 Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]
+
+#: As `headrace.build.Mapping`.
+Mapping = Literal["auto", "rows", "columns"]

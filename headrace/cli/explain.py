@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Isa, Weights
+from headrace.cli.choices import Isa, Mapping, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -30,6 +30,7 @@ def explain(
     threads: int | None = None,
     weights: Weights = "auto",
     isa: Isa | None = None,
+    mapping: Mapping = "auto",
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
 ) -> None:
     """Show how a model runs: stages, bytes, token edges, and where the time goes.
@@ -44,12 +45,14 @@ def explain(
         threads: Workers; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
         isa: Code for no more than this instruction set; all that the machine has, if not given.
+        mapping: Products by rows, or by columns where that saves exchanges; auto: what costs less.
         measure: Run the program for the measured figures, else only predict.
     """
     from headrace.bench.plan import Plan
     from headrace.build import Options, build, default_workers
 
-    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
+    workers = default_workers() if threads is None else threads
+    options = Options(workers, weights, isa=isa, mapping=mapping)
     artifact = build(model, options, terminal_progress())
     if ir is not None:
         print(artifact.program_text(ir), end="")

@@ -11,7 +11,8 @@ from typing import Any
 class Run:
     """Units first .. last of some weights of one shape, unit by unit; see `step.run`.
 
-    weights: for each trip, the names of the weights that are interleaved.
+    weights: for each trip, the names of the weights that are interleaved. cols: all of a weight's
+        columns, of which those from first_col to last_col are read.
     """
 
     weights: tuple[tuple[str, ...], ...]
@@ -19,6 +20,8 @@ class Run:
     first: int
     last: int
     cols: int
+    first_col: int
+    last_col: int
     format: str
     bytes: int
 

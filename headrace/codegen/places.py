@@ -59,6 +59,16 @@ class Places:
         base, stride = self.buffer(value), padded(width(value))
         return lambda row: self.e.offset(base, row * stride, F32)
 
+    def own_part(self, result: SSAValue) -> Value:
+        """The first row of the worker's part of the sums that are the stage's result."""
+        part = self.frame.get("worker") * self.plan.sum_bytes(self.stage, result)
+        return self.e.offset(self.buffer(result), part)
+
+    def parts_of(self, stage: StageOp, value: SSAValue, row: Value) -> list[Value]:
+        """A row of each worker's part of the sums that are another stage's result."""
+        base, stride = self.rows_of(value)(row), self.plan.sum_bytes(stage, value)
+        return [self.e.offset(base, worker * stride) for worker in range(self.plan.workers)]
+
     def scratch_row(self) -> Value:
         """A row of private memory for one intermediate value."""
         row_bytes = FLOAT * self.plan.row_floats

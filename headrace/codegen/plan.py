@@ -30,7 +30,7 @@ from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import SampleOp
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import stage_ops
+from headrace.ir.stages import stage_kind, stage_ops
 
 
 class Plan(Structure):
@@ -99,12 +99,21 @@ class Plan(Structure):
         """Memory of an exchanged value; a token that was sampled goes another way."""
         if any(isinstance(op, SampleOp) for op in stage_ops(stage)):
             return 0
-        rows = MAX_OUTPUTS if has_output_rows(stage) else self.max_tokens
-        bytes = rows * padded(width(value)) * FLOAT
+        bytes = self._row_count(stage) * padded(width(value)) * FLOAT
         if slot[0] != "partial":
             return bytes
+        if stage_kind(stage) == "product":
+            return self.workers * bytes
         (op,) = (each for each in stage_ops(stage) if isinstance(each, AttentionOp))
         return max(bytes, self.workers * self.attention_shape(op).partial_floats * FLOAT)
+
+    def _row_count(self, stage: StageOp) -> int:
+        """The most rows that a stage's values have."""
+        return MAX_OUTPUTS if has_output_rows(stage) else self.max_tokens
+
+    def sum_bytes(self, stage: StageOp, value: SSAValue) -> int:
+        """Bytes of each worker's part of a product's sums: from one part to the next."""
+        return self._row_count(stage) * padded(width(value)) * FLOAT
 
     def storage(self, value: SSAValue) -> str:
         """Where an exchanged value lives; see `step.buffer`."""

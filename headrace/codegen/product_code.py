@@ -14,25 +14,32 @@ from headrace.codegen.tile import F32, Value
 from headrace.codegen.tile_format import TILE_COLS, Form, tile_format
 from headrace.codegen.token_blocks import BlockWalk, token_blocks
 from headrace.codegen.trace import Trace
-from headrace.codegen.widths import weight_format
+from headrace.codegen.widths import padded, weight_format
 from headrace.errors import ProgramError
 from headrace.ir.shapes import weight_shape
-from headrace.ir.stages import Segment, prologue, segments
+from headrace.ir.shares import bound_ranges, shard_of
+from headrace.ir.stages import Segment, has_axis, prologue, segments
 
 
 def emit_product_stage(places: Places) -> None:
     """Emit a product stage: a worker's share of all its segments, one after the other."""
     parts = segments(places.stage)
-    cols = weight_shape(parts[0].linears[0].weight)[1]
-    factor = Factor(-(-cols // TILE_COLS), _form(places, parts))
-    _emit_prologue(places, parts[0], cols, factor)
+    factor = Factor(places, *_own_columns(places, parts), _form(places, parts))
+    _emit_prologue(places, parts[0], factor)
     Trace(places.e, places.frame, places.plan.traced).mark("entered")
     weights = _stream_start(places)
-    before = 0
     for index, segment in enumerate(parts):
-        code = SegmentCode(places, segment, factor, index, before)
-        weights = code.emit(weights)
-        before += segment.units
+        weights = SegmentCode(places, segment, factor, index).emit(weights)
+
+
+def _own_columns(places: Places, parts: Sequence[Segment]) -> tuple[Value, tuple[int, ...]]:
+    """The first of the weights' columns that the worker reads, and how many each worker does."""
+    cols = weight_shape(parts[0].linears[0].weight)[1]
+    if not has_axis(places.stage, "columns"):
+        return places.e.i64(0), (cols,) * places.plan.workers
+    own = bound_ranges(shard_of(places.stage), cols)
+    first = places.by_worker([each.start for each in own], "first_column")
+    return first, tuple(len(each) for each in own)
 
 
 def _form(places: Places, parts: Sequence[Segment]) -> Form:
@@ -46,22 +53,23 @@ def _form(places: Places, parts: Sequence[Segment]) -> Form:
     return forms.pop()
 
 
-def _emit_prologue(places: Places, segment: Segment, cols: int, factor: Factor) -> None:
+def _emit_prologue(places: Places, segment: Segment, factor: Factor) -> None:
     """Every row of the products' input, in the form in which it enters them."""
     e = places.e
     value = segment.linears[0].input
     rows = RowCode(places, prologue(places.stage))
-    padding = places.scratch_row() if cols != factor.cols else None
+    cols = factor.counts[0]
+    padding = places.scratch_row() if cols % TILE_COLS else None
     blocks = BlockWalk(e, places.row_count, token_blocks(e.features, factor.form).sizes)
     with e.range(0, places.row_count) as row:
         rows.emit(row)
         source = rows.place(value, row)
         if padding is not None:
-            pad_row(e, source, padding, cols, factor.cols)
+            pad_row(e, source, padding, cols, padded(cols))
             source = padding
         blocks.enter(row)
         first = blocks.first * factor.blocks + (row - blocks.first)
-        _enter(places, source, first, blocks.size, factor)
+        _enter(places, e.offset(source, factor.first, F32), first, blocks.size, factor)
 
 
 def _enter(places: Places, source: Value, first: Value, step: Value, factor: Factor) -> None:
@@ -74,7 +82,7 @@ def _enter(places: Places, source: Value, first: Value, step: Value, factor: Fac
             copy_row(e, column, e.offset(records, block * (step * size)), TILE_COLS)
         return
     kernel = quantise_row(e.module, e.features)
-    e.call(kernel, source, records, e.i64(factor.blocks), step * size)
+    e.call(kernel, source, records, factor.blocks, step * size)
 
 
 def _stream_start(places: Places) -> Value:

@@ -13,7 +13,7 @@ from headrace.codegen.embeddings import table_name
 from headrace.codegen.norm_code import NormCode
 from headrace.codegen.places import Places, Rows
 from headrace.codegen.rope_code import RopeCode
-from headrace.codegen.row_kernels import copy_row, map_rows
+from headrace.codegen.row_kernels import copy_row, map_rows, sum_rows
 from headrace.codegen.rows import dequantise_row
 from headrace.codegen.tile import F32, I32, I64, Value
 from headrace.codegen.widths import width
@@ -22,7 +22,7 @@ from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, MapOp, NormOp, ReshapeOp, SelectOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import outer_values, prologue
+from headrace.ir.stages import outer_values, prologue, stage_kind
 
 
 class RowCode:
@@ -61,10 +61,22 @@ class RowCode:
         """Where the row of a value is that was just computed, or comes from another stage."""
         if value in self._found:
             return self._found[value]
+        source = self._outside(value, row)
+        if self.at.plan.storage(value) == "partial":
+            self._found[value] = source
+        return source
+
+    def _outside(self, value: SSAValue, row: Value) -> Value:
+        """Where a row of another stage's value is, merged from its parts if it has any."""
         if self.at.plan.storage(value) != "partial":
             return self.at.rows_of(value)(row)
-        self._found[value] = self._merge(value, row)
-        return self._found[value]
+        assert isinstance(value, OpResult)
+        assert isinstance(value.op, StageOp)
+        if stage_kind(value.op) == "attention":
+            return self._merge(value, row)
+        out = self.at.scratch_row()
+        sum_rows(self.e, self.at.parts_of(value.op, value, row), out, width(value))
+        return out
 
     def _emit_op(self, op: Operation, row: Value) -> Value:
         match op:
@@ -90,7 +102,7 @@ class RowCode:
     def _select(self, op: SelectOp, row: Value) -> Value:
         e, frame = self.e, self.at.frame
         index = e.load(e.offset(frame.get("output_rows"), row, I32), I32)
-        source = self.at.rows_of(op.input)(e.sext(index, I64))
+        source = self._outside(op.input, e.sext(index, I64))
         return self._handed_on(op.result, source, row)
 
     def _reshape(self, op: ReshapeOp, row: Value) -> Value:

@@ -36,6 +36,15 @@ def add_row(e: Emitter, out: Value, addend: Value, count: int) -> None:
         e.store(value, e.offset(out, index, F32), mask)
 
 
+def sum_rows(e: Emitter, parts: Sequence[Value], out: Value, count: int) -> None:
+    """out[i] = the sum of parts[..][i], from the first to the last."""
+    for index, mask in e.lanes(count):
+        total = load_lanes(e, parts[0], index, mask)
+        for part in parts[1:]:
+            total = total + load_lanes(e, part, index, mask)
+        e.store(total, e.offset(out, index, F32), mask)
+
+
 def map_rows(e: Emitter, block: Block, inputs: Sequence[Value], out: Value, count: int) -> None:
     """out[i] = the region's value for inputs[..][i]."""
     for index, mask in e.lanes(count):

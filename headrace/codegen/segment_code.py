@@ -21,44 +21,55 @@ from headrace.codegen.widths import (
     width,
 )
 from headrace.errors import ProgramError
-from headrace.ir.stages import Segment
+from headrace.ir.shares import unit_ranges
+from headrace.ir.stages import Segment, has_axis
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """The products' input: blocks of 32 columns, and its form."""
+    """The products' input: the columns of it that the worker takes, and its form.
 
-    blocks: int
+    first: of the columns. counts: how many each worker takes.
+    """
+
+    places: Places
+    first: Value
+    counts: tuple[int, ...]
     form: Form
 
     @property
-    def cols(self) -> int:
-        """Columns, padded to whole blocks."""
-        return self.blocks * TILE_COLS
+    def blocks(self) -> Value:
+        """Blocks of 32 columns."""
+        return self.places.by_worker([-(-count // TILE_COLS) for count in self.counts], "blocks")
+
+    def tile_bytes(self, format: TileFormat) -> Value:
+        """Bytes of a tile of the columns."""
+        sizes = [format.tile_bytes(padded(count)) for count in self.counts]
+        return self.places.by_worker(sizes, f"tile_{format.name}")
 
 
 class SegmentCode:
-    """Emits one segment; `before` counts the stage's units before it, `index` its segments."""
+    """Emits one segment; `index` is its number in the stage."""
 
-    def __init__(
-        self, places: Places, segment: Segment, factor: Factor, index: int, before: int
-    ) -> None:
+    def __init__(self, places: Places, segment: Segment, factor: Factor, index: int) -> None:
         self.at, self.e = places, places.e
-        self.segment, self.factor, self.index, self.before = segment, factor, index, before
+        self.segment, self.factor, self.index = segment, factor, index
         self.format = _common_format(places, segment)
 
     @property
-    def unit_bytes(self) -> int:
+    def unit_bytes(self) -> Value:
         """Bytes of one unit in the stream."""
         tiles = unit_tiles(self.segment) * len(self.segment.linears)
-        return tiles * self.format.tile_bytes(self.factor.cols)
+        return self.factor.tile_bytes(self.format) * tiles
 
     def emit(self, weights: Value) -> Value:
         """Emit; `weights` is where the segment starts in the stream, the result where it ends."""
         first, last = self._units()
         result = self._direct_result()
         if result is not None:
-            start = self.e.offset(self.at.buffer(result), first * self.segment.unit_rows, F32)
+            by_columns = has_axis(self.at.stage, "columns")
+            out = self.at.own_part(result) if by_columns else self.at.buffer(result)
+            start = self.e.offset(out, first * self.segment.unit_rows, F32)
             self._multiply(weights, start, last - first, padded(width(result)))
         else:
             self._in_chunks(weights, first, last)
@@ -66,13 +77,9 @@ class SegmentCode:
 
     def _units(self) -> tuple[Value, Value]:
         """The units of this segment that the worker owns."""
-        assert self.at.stage.shard is not None
-        bounds = [
-            min(max(bound - self.before, 0), self.segment.units)
-            for bound in self.at.stage.shard.data.bounds
-        ]
-        low = self.at.by_worker(bounds[:-1], f"first_{self.index}")
-        high = self.at.by_worker(bounds[1:], f"last_{self.index}")
+        own = unit_ranges(self.at.stage, self.segment)
+        low = self.at.by_worker([units.start for units in own], f"first_{self.index}")
+        high = self.at.by_worker([units.stop for units in own], f"last_{self.index}")
         return low, high
 
     def _direct_result(self) -> OpResult | None:
@@ -90,7 +97,7 @@ class SegmentCode:
         kernel = product(e.module, self.format, e.features)
         tiles = units * (unit_tiles(self.segment) * len(self.segment.linears))
         records, rows = self.at.private(self.at.plan.scratch.records), self.at.row_count
-        blocks = e.i64(self.factor.blocks)
+        blocks = self.factor.blocks
         e.call(kernel, weights, records, blocks, out, tiles, rows, e.like(stride, I64))
 
     def _in_chunks(self, weights: Value, first: Value, last: Value) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from xdsl.dialects.builtin import TensorType
-from xdsl.ir import OpResult
 
 from headrace.codegen.attention import attention_share, prefetch_context
+from headrace.codegen.attention_heads import attention_of_heads
 from headrace.codegen.places import Places
 from headrace.codegen.product_code import emit_product_stage
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.sampling import sample_token
 from headrace.codegen.sequences import SequenceRecord
 from headrace.codegen.tile import I32, Value
-from headrace.errors import ProgramError
-from headrace.ir.attention_ops import AppendOp, AttentionOp
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.stages import outer_values, prologue, stage_kind
+from headrace.ir.shares import shard_of
+from headrace.ir.stages import append_of, has_axis, outer_values, prologue, stage_kind
 
 
 def emit_stage(places: Places) -> None:
@@ -43,7 +43,7 @@ def _emit_rows(places: Places) -> None:
 
 def emit_before_wait(places: Places) -> None:
     """What a worker can do for a stage before the stage's tokens are there."""
-    if stage_kind(places.stage) == "attention":
+    if has_axis(places.stage, "context"):
         e, plan, op = places.e, places.plan, _attention(places.stage)
         ask = prefetch_context(e.module, e.features, plan.attention_shape(op), plan.workers)
         e.call(ask, places.frame.base, *_layer_and_window(places, op))
@@ -55,28 +55,25 @@ def _attention(stage: StageOp) -> AttentionOp:
 
 def _layer_and_window(places: Places, op: AttentionOp) -> tuple[Value, Value]:
     """This trip's number of the KV cache, and the attention's window."""
-    layer = places.by_trip(_append(op).layers.data, "cache_layers")
+    layer = places.by_trip(append_of(op).layers.data, "cache_layers")
     return layer, places.by_trip(op.windows.data, "windows")
 
 
 def _emit_attention(places: Places) -> None:
     e, plan, op = places.e, places.plan, _attention(places.stage)
-    share = attention_share(e.module, e.features, plan.attention_shape(op), plan.workers)
-    layer, window = _layer_and_window(places, op)
+    by_heads = has_axis(places.stage, "heads")
+    emit = attention_of_heads if by_heads else attention_share
+    share = emit(e.module, e.features, plan.attention_shape(op), plan.workers)
     query, out = places.buffer(op.query), places.buffer(places.stage.results_[0])
     sinks = () if op.sinks is None else (places.vector_weight(op.sinks),)
-    e.call(share, places.frame.base, layer, window, query, out, *sinks)
+    heads = _own_heads(places) if by_heads else ()
+    e.call(share, places.frame.base, *_layer_and_window(places, op), *heads, query, out, *sinks)
 
 
-def _append(attention: AttentionOp) -> AppendOp:
-    """The append that fills the cache an attention reads."""
-    value = attention.cache
-    if isinstance(value, OpResult) and isinstance(value.op, StageOp):
-        value = value.op.yielded[value.index]
-    owner = value.owner
-    if not isinstance(owner, AppendOp):
-        raise ProgramError("attention must read a cache that an append of its layer returns")
-    return owner
+def _own_heads(places: Places) -> tuple[Value, Value]:
+    """The first of the worker's KV heads, and the one after its last."""
+    bounds = shard_of(places.stage).bounds
+    return places.by_worker(bounds[:-1], "first"), places.by_worker(bounds[1:], "last")
 
 
 def _emit_sample(places: Places) -> None:

@@ -50,6 +50,7 @@ def _part(structure: Structure, stage: StageOp, stream: StreamOp) -> StreamPart:
 def _run(run: RunAttr, weights: dict[str, WeightOp]) -> Run:
     used = [weights[name.data] for name in run.weights]
     format, cols = weight_format(used[0].result), weight_shape(used[0].result)[1]
+    columns = run.column_range(cols)
     tiles = -(-run.unit_rows.data // TILE_ROWS) * len(used)
     return Run(
         weights=tuple(zip(*(weight.names() for weight in used), strict=True)),
@@ -57,6 +58,8 @@ def _run(run: RunAttr, weights: dict[str, WeightOp]) -> Run:
         first=run.first.data,
         last=run.last.data,
         cols=cols,
+        first_col=columns.start,
+        last_col=columns.stop,
         format=format,
-        bytes=len(run.units) * tiles * tile_format(format).tile_bytes(cols),
+        bytes=len(run.units) * tiles * tile_format(format).tile_bytes(len(columns)),
     )

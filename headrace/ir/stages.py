@@ -2,15 +2,14 @@
 
 A product stage has a *prologue* (row-wise operators that feed its products, computed in full by
 every worker), *products* (linears with one common input), and an *epilogue* (operators on the
-output rows that a worker owns). Everything here follows from the region alone; only `row_ranges`
-needs the stage's shard.
+output rows that a worker owns). Everything here follows from the region alone; only what workers
+have of a value, and where it lives, needs the stage's shard.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
@@ -78,6 +77,21 @@ def stage_kind(stage: StageOp) -> Kind:
 def appends(stage: StageOp) -> bool:
     """Whether the stage appends keys and values to the KV cache."""
     return any(isinstance(op, AppendOp) for op in stage_ops(stage))
+
+
+def append_of(attention: AttentionOp) -> AppendOp:
+    """The append that fills the cache an attention reads.
+
+    Raises:
+        ProgramError: there is none in its layer.
+    """
+    value = attention.cache
+    if isinstance(value, OpResult) and isinstance(value.op, StageOp):
+        value = value.op.yielded[value.index]
+    owner = value.owner
+    if not isinstance(owner, AppendOp):
+        raise ProgramError("attention must read a cache that an append of its layer returns")
+    return owner
 
 
 def keeps_rows(op: Operation) -> bool:
@@ -188,22 +202,9 @@ def _unit_rows(rows: int, head: int | None) -> int:
     return head * next(whole, 1)
 
 
-def row_ranges(stage: StageOp, segment: Segment) -> tuple[range, ...]:
-    """The rows of a segment's linears that each worker owns, from the stage's shard.
-
-    Raises:
-        ProgramError: the stage is not sharded by rows.
-    """
-    shard = None if stage.shard is None else stage.shard.data
-    if shard is None or shard.axis != "rows":
-        raise ProgramError("the stage is not sharded by rows", where=f"stage @{stage_name(stage)}")
-    first = 0
-    for other in segments(stage):
-        if other.linears == segment.linears:
-            break
-        first += other.units
-    rows = [min(segment.rows, max(0, bound - first) * segment.unit_rows) for bound in shard.bounds]
-    return tuple(range(low, high) for low, high in pairwise(rows))
+def has_axis(stage: StageOp, *axes: str) -> bool:
+    """Whether a stage is sharded along one of these axes."""
+    return stage.shard is not None and stage.shard.data.axis in axes
 
 
 def segment_of(stage: StageOp, value: SSAValue) -> Segment | None:
@@ -276,9 +277,10 @@ def carried_storage(loop: LoopOp, index: int) -> Storage:
 def _result_storage(stage: StageOp, result: OpResult) -> Storage:
     kind = stage_kind(stage)
     if kind == "product":
-        return "shared" if stage.yielded[result.index] in sources(stage) else "private"
+        owned = "partial" if has_axis(stage, "columns") else "shared"
+        return owned if stage.yielded[result.index] in sources(stage) else "private"
     if kind == "attention":
-        return "partial"
+        return "shared" if has_axis(stage, "heads") else "partial"
     if kind == "sample" or appends(stage):
         return "shared"
     return _entered(result) or ("shared" if kind == "embedding" else "private")

@@ -13,7 +13,10 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 #: How a stage's work is divided over workers.
-SHARD_AXES = ("rows", "context", "tokens", "all")
+SHARD_AXES = ("rows", "heads", "columns", "context", "tokens", "all")
+
+#: Those that say where each worker's share begins and ends.
+BOUNDED_AXES = ("rows", "heads", "columns")
 
 #: Where a stage's result lives.
 STORAGES = ("shared", "partial", "private", "cache")
@@ -71,6 +74,11 @@ class Shard:
 
     axis: one of SHARD_AXES:
         rows     output features, in units of rows that one epilogue needs together;
+        heads    KV heads: of a product, as large a part of the rows of every segment; of attention,
+                 these heads with all that belongs to them: every token, all of its entries.
+                 Results are final;
+        columns  input features of a product: each worker has a partial sum of every row, and
+                 their reader adds them, in the order of the workers;
         context  with one token, a part of its KV entries; results are partial, and merged by
                  their reader. With several tokens, pairs of a KV head and a block of rows, where
                  a row is a token and one of the query heads that share the KV head; results are
@@ -78,8 +86,9 @@ class Shard:
         tokens   token t belongs to worker t mod W;
         one      worker 0 does it all;
         all      every worker does it all, for itself (replicated).
-    bounds: for `rows`, W + 1 non-decreasing unit numbers; worker w does units
-        bounds[w] .. bounds[w + 1]. Empty for the other axes.
+    bounds: for `rows`, `heads` and `columns`, W + 1 non-decreasing numbers of units, KV heads or
+        columns; worker w does bounds[w] .. bounds[w + 1]. The last one is the number of all.
+        Empty for the other axes.
     """
 
     axis: str
@@ -121,8 +130,8 @@ class ShardAttr(ParametrizedAttribute):
         shard = self.data
         if shard.axis not in SHARD_AXES:
             raise VerifyException(f"unknown shard axis {shard.axis!r}; one of {SHARD_AXES}")
-        if (shard.axis == "rows") != bool(shard.bounds):
-            raise VerifyException("bounds belong to the axis 'rows' and to no other")
+        if (shard.axis in BOUNDED_AXES) != bool(shard.bounds):
+            raise VerifyException(f"bounds belong to the axes {BOUNDED_AXES} and to no other")
         if list(shard.bounds) != sorted(shard.bounds):
             raise VerifyException(f"shard bounds must not decrease, got {list(shard.bounds)}")
 
@@ -166,7 +175,8 @@ class BufferAttr(ParametrizedAttribute):
 
     storage: one of STORAGES:
         shared   one copy; each worker writes its share and reads what others wrote;
-        partial  one partial result a worker, merged by the reader (online softmax);
+        partial  one partial result a worker, merged by the reader (attention: online softmax;
+                 a product by columns: sum);
         private  a copy a worker, computed by each for itself;
         cache    the KV cache.
     slot: the number of the buffer within its storage; values with one slot share memory.
@@ -201,7 +211,8 @@ class RunAttr(ParametrizedAttribute):
     """A part of a stream: `#step.run<["gate", "up"], 32, 0, 24>`.
 
     Units first .. last of some weights of one shape, in order; of each unit, `unit_rows` rows of
-    the first weight, then of the second, and so on. Each unit fills whole tiles.
+    the first weight, then of the second, and so on. Each unit fills whole tiles. With
+    `columns` (`#step.run<["down"], 32, 0, 18, columns 0, 768>`) only these of each row.
     """
 
     name = "step.run"
@@ -210,15 +221,26 @@ class RunAttr(ParametrizedAttribute):
     unit_rows: IntAttr = param_def()
     first: IntAttr = param_def()
     last: IntAttr = param_def()
+    columns: ArrayAttr[IntAttr] = param_def()
 
     @classmethod
-    def of(cls, weights: Sequence[str], unit_rows: int, first: int, last: int) -> RunAttr:
+    def of(
+        cls, weights: Sequence[str], unit_rows: int, units: range, columns: range | None = None
+    ) -> RunAttr:
         names = ArrayAttr([StringAttr(name) for name in weights])
-        return cls(names, IntAttr(unit_rows), IntAttr(first), IntAttr(last))
+        ends = () if columns is None else (columns.start, columns.stop)
+        first, last = IntAttr(units.start), IntAttr(units.stop)
+        cut = ArrayAttr([IntAttr(end) for end in ends])
+        return cls(names, IntAttr(unit_rows), first, last, cut)
 
     @property
     def units(self) -> range:
         return range(self.first.data, self.last.data)
+
+    def column_range(self, cols: int) -> range:
+        """The columns of weights that have `cols` of them."""
+        ends = [end.data for end in self.columns]
+        return range(*ends) if ends else range(cols)
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
@@ -230,9 +252,25 @@ class RunAttr(ParametrizedAttribute):
             for _ in range(3):
                 parser.parse_punctuation(",")
                 numbers.append(IntAttr(parser.parse_integer()))
-            return ArrayAttr(weights), *numbers
+            return ArrayAttr(weights), *numbers, ArrayAttr(_columns(parser))
 
     def print_parameters(self, printer: Printer) -> None:
         weights = ", ".join(f'"{name.data}"' for name in self.weights)
         units = f"{self.first.data}, {self.last.data}"
-        printer.print_string(f"<[{weights}], {self.unit_rows.data}, {units}>")
+        ends = ", ".join(str(end.data) for end in self.columns)
+        columns = f", columns {ends}" if ends else ""
+        printer.print_string(f"<[{weights}], {self.unit_rows.data}, {units}{columns}>")
+
+    def verify(self) -> None:
+        if len(self.columns) not in (0, 2):
+            raise VerifyException("a run's columns have a first and a last")
+
+
+def _columns(parser: AttrParser) -> list[IntAttr]:
+    """The ends of a run's columns; none where it has all."""
+    if parser.parse_optional_punctuation(",") is None:
+        return []
+    parser.parse_keyword("columns")
+    first = parser.parse_integer()
+    parser.parse_punctuation(",")
+    return [IntAttr(first), IntAttr(parser.parse_integer())]

@@ -56,7 +56,7 @@ class Host:
 
     def machine(self) -> Machine:
         """This host as a machine: the nearest description, with the host's own cores and caches."""
-        described = _nearest_description(self.cpu, self.isa)
+        described = nearest_description(self.cpu, self.isa)
         return replace(
             described.with_cores(self.cores),
             name=self.model,
@@ -113,7 +113,8 @@ def _llvm_host() -> tuple[str, frozenset[str]]:
     return binding.get_host_cpu_name(), frozenset(name for name, has in features.items() if has)
 
 
-def _nearest_description(cpu: str, isa: str) -> Machine:
+def nearest_description(cpu: str, isa: str) -> Machine:
+    """What is known of machines with a processor, by LLVM's names of it and its architecture."""
     machines = [load_machine(name) for name in described_machines()]
     exact = [machine for machine in machines if machine.cpu == cpu and machine.isa == isa]
     return exact[0] if exact else load_machine(f"generic-{isa}")

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.stages import row_ranges, segments, stage_name, storage
-from headrace.ir.types import Shard
+from headrace.ir.shares import bound_ranges, row_ranges, shard_of
+from headrace.ir.stages import segments, stage_kind, storage
 
 Clock = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
 
-def shard_of(stage: StageOp) -> Shard:
-    """The stage's shard.
-
-    Raises:
-        ProgramError: it has none.
-    """
-    if stage.shard is None:
-        raise ProgramError(
-            "the stage has no shard", where=f"stage @{stage_name(stage)}", hint="run shard before"
-        )
-    return stage.shard.data
-
-
 def producers(stage: StageOp, workers: int) -> Mask:
     """Which workers have a share in a stage's results: those that others wait for."""
-    if shard_of(stage).axis != "rows":
+    shard = shard_of(stage)
+    if not shard.bounds:
         return np.ones(workers, np.bool_)
+    if stage_kind(stage) == "attention":
+        return _non_empty(bound_ranges(shard, shard.bounds[-1]))
     mask = np.zeros(workers, np.bool_)
     for segment in segments(stage):
-        mask |= np.array([len(rows) > 0 for rows in row_ranges(stage, segment)])
+        mask |= _non_empty(row_ranges(stage, segment))
     return mask
+
+
+def _non_empty(ranges: Sequence[range]) -> Mask:
+    return np.array([len(each) > 0 for each in ranges])
 
 
 def participants(stage: StageOp, workers: int) -> Mask:

@@ -13,6 +13,7 @@ from xdsl.rewriter import InsertPoint
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp
+from headrace.ir.model_ops import LinearOp
 from headrace.ir.program_ops import WeightOp, YieldOp
 from headrace.ir.stages import carried_storage, row_heads, segments, storage
 from headrace.passes.programs import erase_unused_weights, program_of, stages_of
@@ -46,18 +47,37 @@ class FuseStagesPass(ModulePass):
     name = "fuse-stages"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        block = program_of(op).block
-        _require_no_stages(op)
-        loops = [each for each in block.ops if isinstance(each, LoopOp)]
-        for loop in loops:
-            _fuse(loop.block)
-        _fuse(block)
-        for loop in loops:
-            _settle_carried(loop)
-        for stage in stages_of(op):
-            _require_whole_heads(stage)
-        for stage, name in stage_names(tuple(stages_of(op))):
-            stage.sym_name = StringAttr(name)
+        fuse(op)
+
+
+def fuse(module: ModuleOp, alone: frozenset[LinearOp] = frozenset()) -> None:
+    """What the pass does; products of `alone` get no epilogue: see `plan_stages`."""
+    block = program_of(module).block
+    _require_no_stages(module)
+    loops = [each for each in block.ops if isinstance(each, LoopOp)]
+    for loop in loops:
+        _fuse(loop.block, alone)
+    _fuse(block, alone)
+    for loop in loops:
+        _settle_carried(loop)
+    for stage in stages_of(module):
+        _require_whole_heads(stage)
+    for stage, name in stage_names(tuple(stages_of(module))):
+        stage.sym_name = StringAttr(name)
+
+
+def unfuse(module: ModuleOp) -> None:
+    """Take all stages away again: their operators stay, in their order."""
+    for stage in tuple(stages_of(module)):
+        at, yielded = Builder(InsertPoint.before(stage)), stage.yielded
+        for result, inner in zip(stage.results_, yielded, strict=True):
+            result.replace_all_uses_with(inner)
+        for op in tuple(stage.block.ops):
+            if not isinstance(op, YieldOp):
+                op.detach()
+                at.insert(op)
+        stage.detach()
+        stage.erase()
 
 
 def _require_no_stages(module: ModuleOp) -> None:
@@ -65,9 +85,9 @@ def _require_no_stages(module: ModuleOp) -> None:
         raise ProgramError("the program has stages already", where=f"@{stage.sym_name.data}")
 
 
-def _fuse(block: Block) -> None:
+def _fuse(block: Block, alone: frozenset[LinearOp]) -> None:
     """Move a block's operators into stages."""
-    groups = plan_stages(block)
+    groups = plan_stages(block, alone)
     end = InsertPoint.before(_last_op(block))
     for group in groups:
         if group.kind == "loop":

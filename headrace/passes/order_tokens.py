@@ -10,8 +10,9 @@ from xdsl.passes import ModulePass
 
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import StageOp
+from headrace.ir.shares import shard_of
 from headrace.ir.types import TokenAttr
-from headrace.passes.clocks import Clocks, shard_of
+from headrace.passes.clocks import Clocks
 from headrace.passes.programs import program_of, require_stages, stages_of
 from headrace.passes.reads import reads_of
 from headrace.passes.timeline import Execution, Timeline

@@ -13,7 +13,8 @@ from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
 from headrace.ir.model_ops import LinearOp
 from headrace.ir.program_ops import ProgramOp, WeightOp
-from headrace.ir.stages import ROW_UNIT, Segment, segments, stage_kind, stage_name
+from headrace.ir.shares import bound_ranges, unit_ranges
+from headrace.ir.stages import ROW_UNIT, Segment, has_axis, segments, stage_kind, stage_name
 from headrace.ir.types import RunAttr
 from headrace.passes.programs import program_of, stages_of
 from headrace.passes.weight_types import packed_row_bytes
@@ -26,7 +27,8 @@ class PackWeightsPass(ModulePass):
     Before: product stages are sharded; there are no streams.
     After: a `step.stream` for each product stage and worker. The streams of one worker, taken in
         the order of the program (a loop's stages trip by trip), cover its bytes from 0 without a
-        hole; each row of each product's weight is in exactly one worker's stream.
+        hole; each row of each product's weight is in exactly one worker's stream, or, by columns,
+        a part of it in each.
     Leaves alone: the program.
 
     Raises:
@@ -86,18 +88,15 @@ class _Part:
 
     @classmethod
     def of(cls, stage: StageOp, worker: int) -> _Part:
-        assert stage.shard is not None
-        low, high = stage.shard.data.bounds[worker : worker + 2]
         runs: list[RunAttr] = []
-        size = first = 0
+        size = 0
+        columns = _columns(stage, worker)
         for segment in segments(stage):
-            begin = min(max(low - first, 0), segment.units)
-            end = min(max(high - first, 0), segment.units)
-            first += segment.units
-            if begin < end:
+            units = unit_ranges(stage, segment)[worker]
+            if units and columns != range(0):
                 names = [_weight_name(linear) for linear in segment.linears]
-                runs.append(RunAttr.of(names, segment.unit_rows, begin, end))
-                size += (end - begin) * unit_bytes(segment)
+                runs.append(RunAttr.of(names, segment.unit_rows, units, columns))
+                size += len(units) * unit_bytes(segment, columns)
         return cls(stage_name(stage), size, tuple(runs))
 
     def stream(self, worker: int, at: int, trip: int) -> StreamOp:
@@ -110,7 +109,18 @@ def _weight_name(linear: LinearOp) -> str:
     return owner.weight_name.data
 
 
-def unit_bytes(segment: Segment) -> int:
-    """Bytes of one unit of a segment in a stream: whole tiles of each of its linears."""
+def _columns(stage: StageOp, worker: int) -> range | None:
+    """The columns of its weights that a worker reads; None for all."""
+    if stage.shard is None or not has_axis(stage, "columns"):
+        return None
+    shard = stage.shard.data
+    return bound_ranges(shard, shard.bounds[-1])[worker]
+
+
+def unit_bytes(segment: Segment, columns: range | None = None) -> int:
+    """Bytes of one unit of a segment in a stream: whole tiles of each of its linears.
+
+    columns: those of each row that are read; None for all.
+    """
     rows = -(-segment.unit_rows // ROW_UNIT) * ROW_UNIT
-    return rows * packed_row_bytes(segment)
+    return rows * packed_row_bytes(segment, None if columns is None else len(columns))

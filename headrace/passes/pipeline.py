@@ -22,17 +22,26 @@ from headrace.passes.shard import ShardPass
 if TYPE_CHECKING:
     from headrace.machine.description import Machine
 
+#: What a wait costs, in the time that a signal takes from core to core: workers do not come to it
+#: at once, and their streams of reads stop and start again.
+WAIT = 8
+
 #: Called after each pass with its name and the module, which it must not change.
 Observer = Callable[[str, ModuleOp], None]
 
 
-def mapping_passes(workers: int, weights: str = "auto") -> tuple[ModulePass, ...]:
-    """The passes that map a captured program onto a number of workers, in order."""
+def mapping_passes(
+    workers: int, weights: str = "auto", mapping: str = "auto", exchange: int = 0
+) -> tuple[ModulePass, ...]:
+    """The passes that map a captured program onto a number of workers, in order.
+
+    mapping, exchange: of `shard`.
+    """
     return (
         ChooseFormatsPass(weights),
         LoopLayersPass(),
         FuseStagesPass(),
-        ShardPass(workers),
+        ShardPass(workers, mapping, exchange),
         OrderTokensPass(),
         PlanMemoryPass(),
         PackWeightsPass(),
@@ -44,22 +53,30 @@ def map_program(
     machine: Machine | int,
     weights: str = "auto",
     observer: Observer | None = None,
+    mapping: str = "auto",
 ) -> None:
     """Map a captured program, in place, onto a machine's cores (or a number of workers).
 
-    weights: the choice of `choose-formats`. The module is verified before, between and after.
+    weights: the choice of `choose-formats`. mapping: that of `shard`, which prices exchanges if it
+    is told the machine. The module is verified before, between and after.
 
     Raises:
         ProgramError: the program breaks a pass's contract, or does not verify.
     """
-    workers = machine if isinstance(machine, int) else machine.cores
+    workers, exchange = (machine, 0) if isinstance(machine, int) else _figures(machine)
     context = step_context()
     _verify(module, "before the passes")
-    for each in mapping_passes(workers, weights):
+    for each in mapping_passes(workers, weights, mapping, exchange):
         each.apply(context, module)
         _verify(module, f"after {each.name}")
         if observer is not None:
             observer(each.name, module)
+
+
+def _figures(machine: Machine) -> tuple[int, int]:
+    """A machine's workers, and the bytes that each reads in the time of an exchange."""
+    share = machine.read_bandwidth / machine.cores
+    return machine.cores, round(WAIT * machine.token_exchange_s * share)
 
 
 def _verify(module: ModuleOp, where: str) -> None:

@@ -11,9 +11,10 @@ from headrace.formats.storage import storage_format
 from headrace.ir.mapping_ops import LoopOp, StageOp
 from headrace.ir.model_ops import EmbeddingOp
 from headrace.ir.program_ops import WeightOp
+from headrace.ir.shares import shard_of
 from headrace.ir.stages import Kind, stage_kind, stage_name, stage_ops
 from headrace.ir.types import Shard, TokenAttr, WeightType
-from headrace.passes.clocks import producers, shard_of
+from headrace.passes.clocks import producers
 from headrace.passes.order_tokens import worker_count
 from headrace.passes.programs import stages_of
 

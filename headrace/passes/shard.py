@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AttentionOp
 from headrace.ir.mapping_ops import StageOp
-from headrace.ir.stages import segments, stage_kind, storage
+from headrace.ir.model_ops import LinearOp
+from headrace.ir.stages import segments, stage_kind, stage_ops, storage
 from headrace.ir.types import Shard, ShardAttr
+from headrace.passes.balance import balanced_bounds
+from headrace.passes.chains import (
+    Chain,
+    attention_chains,
+    joined,
+    product_chains,
+    unit_costs,
+)
+from headrace.passes.fuse_stages import fuse, unfuse
 from headrace.passes.programs import require_stages, stages_of
-from headrace.passes.weight_types import packed_row_bytes
+from headrace.passes.shard_cost import saving
+
+#: What may be asked for; see `ShardPass`.
+MAPPINGS = ("auto", "rows", "columns")
 
 
 @dataclass(frozen=True)
@@ -27,28 +40,79 @@ class ShardPass(ModulePass):
         weights that each worker reads. Attention: `context`. Sampling: `tokens`. Embedding
         and row-wise stages: `all` where their result is private, else (they append too)
         `tokens`.
-    Leaves alone: what stages compute, and their order.
+        Chains of stages (`chains.py`) that `mapping` chooses need no exchange between them:
+        products and attention by `heads` or `rows`, the last product by `columns`. What was the
+        epilogue of that one is in the stages that read its sums.
+    Leaves alone: what is computed, and its order.
+
+    workers: 1 or more.
+    mapping: "rows" for no chains, "columns" for all that are possible, "auto" for those that are
+        cheaper on the machine.
+    exchange: what one exchange costs there: bytes of weights that a worker reads meanwhile. 0 for a
+        machine of which nothing is known: "auto" is then "rows".
 
     Raises:
-        ProgramError: fewer than one worker, or operators outside of stages.
+        ProgramError: fewer than one worker, an unknown mapping, or operators outside of stages.
     """
 
     name = "shard"
 
     workers: int
+    mapping: str = "auto"
+    exchange: int = 0
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.workers < 1:
             raise ProgramError(f"{self.workers} workers cannot run a program", where="shard")
+        if self.mapping not in MAPPINGS:
+            known = ", ".join(MAPPINGS)
+            raise ProgramError(
+                f"there is no mapping {self.mapping!r}", where="shard", hint=f"one of {known}"
+            )
         require_stages(op)
+        chosen = self._chosen(tuple(stages_of(op)))
+        by_anchor = {_anchor(stage): shard for stage, shard in chosen.items()}
+        sums = [each for each, shard in by_anchor.items() if shard.axis == "columns"]
+        if sums:
+            unfuse(op)
+            fuse(op, frozenset(each for each in sums if isinstance(each, LinearOp)))
         for stage in stages_of(op):
-            stage.shard = ShardAttr.of(_shard(stage, self.workers))
+            shard = by_anchor.get(_anchor(stage))
+            if shard is not None:
+                stage.shard = ShardAttr.of(shard)
+        for stage in stages_of(op):
+            if stage.shard is None:
+                stage.shard = ShardAttr.of(_shard(stage, self.workers))
+
+    def _chosen(self, stages: tuple[StageOp, ...]) -> dict[StageOp, Shard]:
+        """The shards of the stages in chains that are worth it."""
+        if self.workers == 1 or self.mapping == "rows":
+            return {}
+        chains = attention_chains(stages, self.workers)
+        chosen = joined(filter(self._is_worth_it, chains))
+        chains = product_chains(stages, chosen, self.workers)
+        return chosen | joined(filter(self._is_worth_it, chains))
+
+    def _is_worth_it(self, chain: Chain) -> bool:
+        if self.mapping == "columns":
+            return True
+        return self.exchange > 0 and saving(chain, self.exchange, self.workers) > 0
+
+
+def _anchor(stage: StageOp) -> Operation | None:
+    """An operator by which a stage is known when its others have moved; None if it has none."""
+    kinds = {"product": LinearOp, "attention": AttentionOp}
+    kind = kinds.get(stage_kind(stage))
+    if kind is None:
+        return None
+    return next(op for op in stage_ops(stage) if isinstance(op, kind))
 
 
 def _shard(stage: StageOp, workers: int) -> Shard:
     match stage_kind(stage):
         case "product":
-            return Shard("rows", balanced_bounds(tuple(_unit_costs(stage)), workers))
+            costs = [cost for segment in segments(stage) for cost in unit_costs(segment)]
+            return Shard("rows", balanced_bounds(costs, workers))
         case "attention":
             return Shard("context")
         case "sample":
@@ -56,26 +120,3 @@ def _shard(stage: StageOp, workers: int) -> Shard:
         case "embedding" | "rowwise":
             private = all(storage(result) == "private" for result in stage.results_)
             return Shard("all" if private else "tokens")
-
-
-def _unit_costs(stage: StageOp) -> Iterator[int]:
-    """Bytes of the rows of weights that each unit reads, over all segments."""
-    for segment in segments(stage):
-        row_bytes = packed_row_bytes(segment)
-        for unit in range(segment.units):
-            rows = min(segment.unit_rows, segment.rows - unit * segment.unit_rows)
-            yield rows * row_bytes
-
-
-def balanced_bounds(costs: Sequence[int], workers: int) -> tuple[int, ...]:
-    """Where to cut a sequence of units so that each worker has close to an equal share.
-
-    Each of the `workers - 1` cuts goes to the unit border nearest to its ideal place.
-    """
-    borders = (0, *accumulate(costs))
-    total = borders[-1]
-    cuts = (
-        min(range(len(borders)), key=lambda unit: abs(borders[unit] * workers - total * worker))
-        for worker in range(workers + 1)
-    )
-    return tuple(cuts)

@@ -67,9 +67,13 @@ class Group:
         return self.owns(op.key) and self.owns(op.value)
 
 
-def plan_stages(block: Block) -> tuple[Group, ...]:
-    """The stages of a block in order; every operator that is used is in just one of them."""
-    plan = _Plan(block)
+def plan_stages(block: Block, alone: frozenset[LinearOp] = frozenset()) -> tuple[Group, ...]:
+    """The stages of a block in order; every operator that is used is in just one of them.
+
+    alone: products whose results are sums that their readers add up, so that no epilogue can have
+        them: what would be theirs belongs to the readers.
+    """
+    plan = _Plan(block, alone)
     for op in plan.ops:
         plan.assign(op)
     return plan.with_floating()
@@ -78,9 +82,9 @@ def plan_stages(block: Block) -> tuple[Group, ...]:
 class _Plan:
     """Groups in order, and for each value the last group that it has to wait for (-1: none)."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, alone: frozenset[LinearOp]) -> None:
         last = block.last_op
-        self.block = block
+        self.block, self.alone = block, alone
         self.ops = [op for op in block.ops if not isinstance(op, WeightOp) and op is not last]
         self.groups: list[Group] = []
         self.levels: dict[SSAValue, int] = {}
@@ -95,15 +99,18 @@ class _Plan:
         kind = _anchor_kind(op)
         if kind is not None:
             level = self._anchor(op, kind)
-        elif level >= 0 and self.groups[level].takes(op, self._late(op, level)):
+        elif level >= 0 and self._joins(op, level):
             self._join(op, level)
         else:
             self.floating.append(op)
         for result in op.results:
             self.levels[result] = level
 
-    def _late(self, op: Operation, level: int) -> list[SSAValue]:
-        return [value for value in op.operands if self.levels.get(value, -1) == level]
+    def _joins(self, op: Operation, level: int) -> bool:
+        """Whether a row-wise operator is part of the last group that it has to wait for."""
+        late = [value for value in op.operands if self.levels.get(value, -1) == level]
+        of_sums = any(value.owner in self.alone for value in op.operands)
+        return not of_sums and self.groups[level].takes(op, late)
 
     def _anchor(self, op: Operation, kind: Kind) -> int:
         home = len(self.groups)
@@ -129,8 +136,9 @@ class _Plan:
 
         Products take it into their prologue. Before others (attention, sampling, a loop, the end
         of the block) a row-wise stage of its own computes it; so does one before a product whose
-        prologue selects rows of it, since a stage works on all rows or on those selected. The
-        append of keys that need other workers' rows first (normalised over all heads) is one.
+        prologue selects rows of it, since a stage works on all rows or on those selected, and
+        before one whose epilogue needs it, since that sees a worker's own rows alone. The append
+        of keys that need other workers' rows first (normalised over all heads) is one.
         """
         rowwise: dict[int, Group] = {}
         for op in reversed(self.floating):
@@ -139,9 +147,9 @@ class _Plan:
                 continue
             self.homes[op] = home
             before = rowwise.get(home, Group("rowwise"))
-            is_product = home < len(self.groups) and self.groups[home].kind == "product"
-            if is_product and not _is_selected_or_used(op, before.body):
-                self.groups[home].prologue.insert(0, op)
+            group = self.groups[home] if home < len(self.groups) else before
+            if group.kind == "product" and not _is_needed_before(op, [*before.body, *group.body]):
+                group.prologue.insert(0, op)
             else:
                 before.body.insert(0, op)
                 rowwise[home] = before
@@ -164,9 +172,13 @@ class _Plan:
         return len(self.groups) if user is self.block.last_op else self.homes.get(user)
 
 
-def _is_selected_or_used(op: Operation, by: Sequence[Operation]) -> bool:
-    users = (use.operation for result in op.results for use in result.uses)
-    return any(isinstance(user, SelectOp) or user in by for user in users)
+def _is_needed_before(op: Operation, by: Sequence[Operation]) -> bool:
+    """Whether a product's prologue cannot compute an operator: what `by` does needs it before."""
+    users = [use.operation for result in op.results for use in result.uses]
+    return any(
+        isinstance(user, SelectOp) or (user in by and not isinstance(user, LinearOp))
+        for user in users
+    )
 
 
 def _zipped_apart(ops: Sequence[Operation]) -> Iterator[LinearOp]:

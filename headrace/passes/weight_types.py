@@ -31,11 +31,14 @@ def is_integer(weight: SSAValue) -> bool:
     return format_of(weight).integer
 
 
-def packed_row_bytes(segment: Segment) -> int:
-    """Bytes that one row takes in a stream, in all of the segment's linears together."""
-    return sum(_row_bytes(linear.weight) for linear in segment.linears)
+def packed_row_bytes(segment: Segment, columns: int | None = None) -> int:
+    """Bytes that one row takes in a stream, in all of the segment's linears together.
+
+    columns: how many of them are read; None for all.
+    """
+    return sum(_row_bytes(linear.weight, columns) for linear in segment.linears)
 
 
-def _row_bytes(weight: SSAValue) -> int:
-    cols = -(-weight_type(weight).shape[1] // BLOCK_COLS) * BLOCK_COLS
-    return format_of(weight).row_bytes(cols)
+def _row_bytes(weight: SSAValue, columns: int | None) -> int:
+    cols = weight_type(weight).shape[1] if columns is None else columns
+    return format_of(weight).row_bytes(-(-cols // BLOCK_COLS) * BLOCK_COLS)

@@ -14,7 +14,7 @@ from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import EmbeddingOp, LinearOp, MapOp, NormOp, ReshapeOp
 from headrace.ir.program_ops import WeightOp, YieldOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import outer_values, sources, stage_ops, storage
+from headrace.ir.stages import outer_values, sources, stage_kind, stage_ops, storage
 
 Role = Literal["prologue", "product", "epilogue", "body"]
 
@@ -40,8 +40,9 @@ def _operators(stage: StageOp) -> Iterator[FusedOperator]:
     ops = [op for op in stage_ops(stage) if not isinstance(op, ReshapeOp)]
     linears = [op for op in ops if isinstance(op, LinearOp)]
     before: Role = "prologue" if linears else "body"
-    if any(storage(value) == "partial" for value in outer_values(stage)):
-        yield FusedOperator("merge partials", before)
+    for value in outer_values(stage):
+        if storage(value) == "partial":
+            yield FusedOperator(_merge_text(value), before)
     yield from (FusedOperator(_text(stage, op), before) for op in ops if op.results[0] not in owned)
     if any(_is_quantised(op) for op in linears):
         yield FusedOperator("quantise", "prologue")
@@ -51,6 +52,13 @@ def _operators(stage: StageOp) -> Iterator[FusedOperator]:
     for op in ops:
         if op.results[0] in owned and not isinstance(op, LinearOp):
             yield FusedOperator(_text(stage, op), "epilogue")
+
+
+def _merge_text(value: SSAValue) -> str:
+    """How the parts that workers have of a value become one."""
+    stage = value.owner
+    is_sum = isinstance(stage, StageOp) and stage_kind(stage) == "product"
+    return "add partials" if is_sum else "merge partials"
 
 
 def _is_quantised(linear: LinearOp) -> bool:

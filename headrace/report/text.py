@@ -16,10 +16,12 @@ _AXES = {
 
 
 def sharding_text(shard: Shard, unit_rows: tuple[int, ...]) -> str:
-    """How a stage is divided: `rows: 7+8 units of 64`."""
-    if shard.axis != "rows":
+    """How a stage is divided: `rows: 7+8 units of 64`, `heads: 4+4`, `columns: 768+768`."""
+    if not shard.bounds:
         return _AXES[shard.axis]
     units = [high - low for low, high in pairwise(shard.bounds)]
+    if shard.axis != "rows":
+        return f"{shard.axis}: {_counts(units)}"
     sizes = "/".join(str(size) for size in dict.fromkeys(unit_rows))
     return f"rows: {_counts(units)} units of {sizes}"
 

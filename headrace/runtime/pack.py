@@ -114,7 +114,8 @@ def _unit_maker(run: Run, trip: int, units: range, weights: Weights) -> Callable
 
     def make() -> Bytes:
         names = run.weights[trip]
-        parts = [_unit_tiles(_in_format(weights(name), run), run, units) for name in names]
+        columns = slice(run.first_col, run.last_col)
+        parts = [_unit_tiles(_in_format(weights(name), run, columns), run, units) for name in names]
         return np.stack(parts, axis=1)
 
     return make
@@ -126,7 +127,8 @@ def _unit_tiles(rows: Rows, run: Run, units: range) -> Bytes:
     missing = len(units) * run.unit_rows - raw.shape[0]
     split = _extended(raw, 0, missing).reshape(len(units), run.unit_rows, -1)
     whole = _extended(split, 1, -run.unit_rows % TILE_ROWS)
-    tiles = pack_rows(tile_format(run.format), whole.reshape(-1, raw.shape[1]), run.cols)
+    cols = run.last_col - run.first_col
+    tiles = pack_rows(tile_format(run.format), whole.reshape(-1, raw.shape[1]), cols)
     return tiles.reshape(len(units), -1)
 
 
@@ -136,16 +138,23 @@ def _extended(array: Bytes, axis: int, zeros: int) -> Bytes:
     return np.pad(array, widths) if zeros else array
 
 
-def _in_format(tensor: StoredTensor, wanted: Run | RowsPart) -> Rows:
+def _in_format(tensor: StoredTensor, wanted: Run | RowsPart, columns: slice) -> Rows:
+    """Rows of a tensor in a format, of these columns, which are whole blocks."""
     cols = wanted.cols
     if len(tensor.shape) != 2 or tensor.shape[1] != cols:
         raise UnsupportedModelError(
             f"{tensor.name} has shape {tensor.shape}; the program needs {cols} columns"
         )
-    if tensor.format.name == wanted.format:
-        return tensor.rows
     target = storage_format(wanted.format)
-    return lambda rows: convert(tensor.format.dequantise(tensor.rows(rows), cols), target)
+    if tensor.format.name == wanted.format:
+        bytes = slice(*map(target.row_bytes, (columns.start, columns.stop)))
+        return lambda rows: tensor.rows(rows)[:, bytes]
+
+    def converted(rows: slice) -> Bytes:
+        values = tensor.format.dequantise(tensor.rows(rows), cols)
+        return convert(np.ascontiguousarray(values[:, columns]), target)
+
+    return converted
 
 
 def _vector_pieces(part: VectorPart, start: int, weights: Weights) -> Iterator[Piece]:
@@ -170,4 +179,8 @@ def _row_pieces(part: RowsPart, start: int, weights: Weights) -> Iterator[Piece]
     for first in range(0, part.rows, at_once):
         wanted = slice(first, min(first + at_once, part.rows))
         at = start + part.at + first * part.row_bytes
-        yield Piece(at, lambda wanted=wanted: _in_format(weights(part.name), part)(wanted))
+        yield Piece(at, _row_maker(part, wanted, weights))
+
+
+def _row_maker(part: RowsPart, wanted: slice, weights: Weights) -> Callable[[], Bytes]:
+    return lambda: _in_format(weights(part.name), part, slice(0, part.cols))(wanted)

@@ -35,6 +35,7 @@ def test_the_target_alone_says_the_instruction_set() -> None:
         program_key("content", replace(OPTIONS, workers=3), X86_64),
         program_key("content", replace(OPTIONS, weights="f32"), X86_64),
         program_key("content", replace(OPTIONS, trace=True), X86_64),
+        program_key("content", replace(OPTIONS, mapping="rows"), X86_64),
         program_key("content", OPTIONS, AARCH64),
         program_key("content", OPTIONS, replace(X86_64, features="+avx2")),
     ],
@@ -61,3 +62,9 @@ def test_instruction_sets_have_names() -> None:
     with pytest.raises(RequestError, match="avx512, avx-vnni, avx2") as caught:
         Options(workers=1, isa="sse")  # pyright: ignore[reportArgumentType]
     assert caught.value.where == "isa"
+
+
+def test_mappings_have_names() -> None:
+    with pytest.raises(RequestError, match="auto, rows, columns") as caught:
+        Options(workers=1, mapping="heads")  # pyright: ignore[reportArgumentType]
+    assert caught.value.where == "mapping"

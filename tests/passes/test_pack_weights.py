@@ -95,6 +95,19 @@ def test_each_row_is_in_one_stream(shape: Decoder, workers: int) -> None:
         assert past_the_end <= {name for name, op in weights(stage).items() if is_ragged(op)}
 
 
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_by_columns_each_stream_has_a_part_of_each_row(workers: int) -> None:
+    module = captured(Decoder(heads=4, kv_heads=4, head=32, ffn=256))
+    map_program(module, workers, mapping="columns")
+    for stage in stages_of(module):
+        if stage.shard is not None and stage.shard.data.axis == "columns":
+            (weight,) = weights(stage).values()
+            rows, cols = weight.result.type.shape
+            runs = [streams(module, w)[stage.sym_name.data].runs.data[0] for w in range(workers)]
+            assert all(run.units == range(-(-rows // 32)) for run in runs)
+            assert [col for run in runs for col in run.column_range(cols)] == list(range(cols))
+
+
 def is_ragged(weight: WeightOp) -> bool:
     return weight.result.type.rows % 32 != 0
 

@@ -22,10 +22,16 @@ from tests.passes.running import outputs_of
 from tests.passes.test_fuse_stages import Parallel
 
 
-def check(builder: type[DecoderBuilder], shape: Decoder, workers: int, seeds: int = 1) -> None:
+def check(
+    builder: type[DecoderBuilder],
+    shape: Decoder,
+    workers: int,
+    seeds: int = 1,
+    mapping: str = "rows",
+) -> None:
     want = outputs_of(builder(shape).module())
     module = builder(shape).module()
-    map_program(module, workers)
+    map_program(module, workers, mapping=mapping)
     for seed in range(seeds):
         for a, b in zip(outputs_of(module, seed), want, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
@@ -39,6 +45,13 @@ def test_families(family: str, layers: int, workers: int) -> None:
     check(DecoderBuilder, Decoder(family=family, layers=layers, windows=windows), workers, 2)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_families_by_columns(family: str, workers: int) -> None:
+    shape = Decoder(family=family, kv_heads=4, head=32, windows=(3, 0))
+    check(DecoderBuilder, shape, workers, 2, "columns")
+
+
 class Mixed(DecoderBuilder):
     """Layers of two families: what one leaves shared, the other wants private."""
 
@@ -50,9 +63,9 @@ class Mixed(DecoderBuilder):
 
 
 @pytest.mark.parametrize("builder", [Mixed, Parallel])
-@pytest.mark.parametrize("workers", [2, 3])
-def test_unusual_structures(builder: type[DecoderBuilder], workers: int) -> None:
-    check(builder, Decoder(layers=6), workers, 2)
+@pytest.mark.parametrize(("workers", "mapping"), [(2, "rows"), (3, "rows"), (2, "columns")])
+def test_unusual_structures(builder: type[DecoderBuilder], workers: int, mapping: str) -> None:
+    check(builder, Decoder(layers=6), workers, 2, mapping)
 
 
 @settings(max_examples=15, deadline=None)
@@ -65,6 +78,7 @@ def test_unusual_structures(builder: type[DecoderBuilder], workers: int) -> None
     head=st.sampled_from([8, 16, 32]),
     ffn=st.integers(1, 4),
     workers=st.integers(1, 6),
+    mapping=st.sampled_from(["rows", "columns"]),
 )
 def test_random_shapes(
     family: str,
@@ -75,6 +89,7 @@ def test_random_shapes(
     head: int,
     ffn: int,
     workers: int,
+    mapping: str,
 ) -> None:
     shape = Decoder(
         family=family,
@@ -86,7 +101,7 @@ def test_random_shapes(
         windows=(2, 0),
         ffn_of_layer=lambda layer: 24 * ffn if layer < split else 40,
     )
-    check(DecoderBuilder, shape, workers)
+    check(DecoderBuilder, shape, workers, mapping=mapping)
 
 
 def test_text_reads_back_after_every_pass() -> None:
@@ -114,8 +129,8 @@ def test_a_program_read_back_at_any_level_maps_to_the_same() -> None:
 def test_machines_give_their_cores() -> None:
     machine = load_machine("epyc-zen5-2core")
     by_machine, by_count = captured(Decoder()), captured(Decoder())
-    map_program(by_machine, machine)
-    map_program(by_count, machine.cores)
+    map_program(by_machine, machine, mapping="rows")
+    map_program(by_count, machine.cores, mapping="rows")
     assert print_program(by_machine) == print_program(by_count)
 
 

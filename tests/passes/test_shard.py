@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from headrace.errors import ProgramError
 from headrace.ir.dialect import step_context
-from headrace.ir.stages import row_ranges, segments, stage_kind, stage_name
+from headrace.ir.shares import row_ranges
+from headrace.ir.stages import segments, stage_kind, stage_name
+from headrace.passes.balance import balanced_bounds
 from headrace.passes.programs import stages_of
-from headrace.passes.shard import ShardPass, balanced_bounds
+from headrace.passes.shard import ShardPass
 from tests.passes.decoder import SMOLLM2, Decoder, captured
 from tests.passes.test_fuse_stages import fused
 

@@ -14,6 +14,8 @@ from tests.passes.decoder import Decoder
 from tests.passes.running import outputs_of
 from tests.passes.structures import STRUCTURES, Structured
 
+MAPPINGS = ((1, "rows"), (2, "rows"), (3, "rows"), (2, "columns"))
+
 
 def shape_of(builder: type[Structured], layers: int) -> Decoder:
     kv_heads = 1 if builder.__name__ == "Bare" else 2
@@ -29,9 +31,9 @@ def test_structures_at_every_level(builder: type[Structured], layers: int) -> No
     looped = builder(shape).module()
     LoopLayersPass().apply(step_context(), looped)
     modules = [looped]
-    for workers in (1, 2, 3):
+    for workers, mapping in MAPPINGS:
         modules.append(builder(shape).module())
-        map_program(modules[-1], workers)
+        map_program(modules[-1], workers, mapping=mapping)
     for module in modules:
         read_back = parse_program(print_program(module))
         for a, b in zip(outputs_of(read_back), want, strict=True):

@@ -7,9 +7,11 @@ from tests.passes.decoder import SMOLLM2, Decoder, captured
 from tests.passes.structures import Learned, Sloped, Structured, Sunk, Whole
 
 
-def rows_of(shape: Decoder, workers: int = 2, kv_tokens: int = 100) -> dict[str, StageRow]:
+def rows_of(
+    shape: Decoder, workers: int = 2, kv_tokens: int = 100, mapping: str = "auto"
+) -> dict[str, StageRow]:
     module = captured(shape)
-    map_program(module, workers)
+    map_program(module, workers, mapping=mapping)
     return {row.name: row for row in stage_rows(module, kv_tokens)}
 
 
@@ -33,6 +35,16 @@ def test_what_is_fused() -> None:
     assert texts(rows["out"], "epilogue") == ["residual"]
     assert texts(rows["gate_up"], "epilogue") == ["silu × up"]
     assert texts(rows["sample"], "body") == ["sample"]
+
+
+def test_chains_show_what_they_share() -> None:
+    rows = rows_of(SMOLLM2, mapping="columns")
+    shards = {name: sharding_text(row.shard, row.unit_rows) for name, row in rows.items()}
+    assert shards["qkv"] == shards["attention"] == "heads: 1+2"
+    assert shards["out"] == "columns: 192+384"
+    assert texts(rows["out"], "prologue") == ["quantise"]
+    assert texts(rows["gate_up"], "prologue") == ["add partials", "residual", "norm", "quantise"]
+    assert texts(rows["merge"], "body") == ["add partials", "residual"]
 
 
 def test_families_show_what_they_add() -> None:

@@ -15,6 +15,7 @@ from headrace.checkpoint.tensors import StoredTensor
 from headrace.codegen.compile import compile_program
 from headrace.codegen.manifest import Manifest
 from headrace.codegen.target import Target
+from headrace.formats.random_blocks import random_matrix
 from headrace.formats.storage import storage_format
 from headrace.ir.interpreter import Interpreter
 from headrace.ir.program_ops import WeightOp
@@ -41,6 +42,7 @@ class Native:
         workers: int,
         max_tokens: int = 64,
         target: Target | None = None,
+        mapping: str = "auto",
     ) -> None:
         self._types = {
             name: op.result.type
@@ -54,7 +56,7 @@ class Native:
             if name == "choose-formats":
                 kept.append(changed.clone())
 
-        map_program(mapped, workers, observer=observe)
+        map_program(mapped, workers, observer=observe, mapping=mapping)
         (self.module,) = kept
         code, self.manifest = compile_program(
             mapped, target or Target.host(), max_tokens=max_tokens
@@ -67,9 +69,13 @@ class Native:
     def weight(self, name: str) -> StoredTensor:
         """Norms' weights are near 1, matrices keep the size of what they multiply."""
         kind = self._types[name]
-        values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(kind.shape)
-        values = values / np.sqrt(kind.shape[-1]) if len(kind.shape) == 2 else 1 + 0.3 * values
         format = storage_format(kind.format.data)
+        random = np.random.default_rng(zlib.crc32(name.encode()))
+        if format.encode is None:
+            raw = random_matrix(random, format, *kind.shape, deviation=kind.shape[1] ** -0.5)
+            return StoredTensor(name, format, kind.shape, raw)
+        values = random.standard_normal(kind.shape)
+        values = values / np.sqrt(kind.shape[-1]) if len(kind.shape) == 2 else 1 + 0.3 * values
         raw = format.quantise(np.atleast_2d(values).astype(np.float32))
         return StoredTensor(name, format, kind.shape, raw)
 
@@ -101,7 +107,11 @@ class Native:
 
 
 def check_native(
-    module: ModuleOp, workers: int, chunks: Sequence[Sequence[int]], context: int | None = None
+    module: ModuleOp,
+    workers: int,
+    chunks: Sequence[Sequence[int]],
+    context: int | None = None,
+    mapping: str = "auto",
 ) -> Native:
     """Compare with the interpreter: the logits of a prompt, however it is fed.
 
@@ -109,7 +119,7 @@ def check_native(
     largest logit, and some ten layers' norms pass that on. Where inputs of products are rounded to
     8 bits, a few may be rounded the other way: see `test_logits`.
     """
-    native = Native(module, workers)
+    native = Native(module, workers, mapping=mapping)
     tolerance = 1e-4 if native.manifest.cache.format == "f32" else 1e-2
     expected = native.reference(sum(chunks[0]), context)
     for each in chunks:

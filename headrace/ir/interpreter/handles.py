@@ -24,7 +24,8 @@ class Handle:
     """Where a value is.
 
     shape: rows and features (of the cache: the layer's number alone).
-    partial_shape: of a partial result, (rows, heads, value head + 2): what each worker keeps.
+    partial_shape: of a softmax's partial result, (rows, heads, value head + 2): what each worker
+        keeps; of partial sums it is the shape.
     """
 
     instance: Instance

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
-from headrace.errors import ProgramError
-from headrace.ir.attention_ops import AppendOp
+from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.interpreter.arrays import Mask
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import LinearOp, MapOp, ReshapeOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import access, readers, row_ranges, segments, sources, stage_name, stage_ops
-from headrace.ir.types import Shard
+from headrace.ir.shares import bound_ranges, row_ranges, shard_of
+from headrace.ir.stages import (
+    access,
+    has_axis,
+    readers,
+    segments,
+    sources,
+    stage_kind,
+    stage_ops,
+)
 
 #: Tokens of one item of attention's work, when a step has several.
 TOKEN_BLOCK = 16
-
-
-def shard_of(stage: StageOp) -> Shard:
-    if stage.shard is None:
-        raise ProgramError("the stage has no shard", where=f"stage @{stage_name(stage)}")
-    return stage.shard.data
 
 
 def producers(stage: StageOp, workers: int) -> tuple[int, ...]:
     """The workers whose signal others wait for: those that write what others read."""
     shard = shard_of(stage)
     match shard.axis:
-        case "rows":
+        case "rows" | "heads":
             return tuple(w for w in range(workers) if shard.bounds[w] < shard.bounds[w + 1])
         case "all":
             return ()
@@ -40,8 +41,10 @@ def producers(stage: StageOp, workers: int) -> tuple[int, ...]:
 
 
 def feature_masks(stage: StageOp, worker: int) -> dict[SSAValue, Mask]:
-    """The features that a worker owns of every value of a row-sharded stage's products and
-    epilogue."""
+    """The features that a worker owns of every value of a stage's products and epilogue (by
+    columns: all, but of a sum that is its own); of an attention by heads, of its results."""
+    if stage_kind(stage) == "attention":
+        return _attention_masks(stage, worker)
     rows = {
         linear: row_ranges(stage, segment)[worker]
         for segment in segments(stage)
@@ -52,6 +55,21 @@ def feature_masks(stage: StageOp, worker: int) -> dict[SSAValue, Mask]:
         if op.results[0] in owned and not isinstance(op, AppendOp):
             masks[op.results[0]] = _result_mask(op, masks, rows)
     return masks
+
+
+def _attention_masks(stage: StageOp, worker: int) -> dict[SSAValue, Mask]:
+    if not has_axis(stage, "heads"):
+        return {}
+    results = (op.results[0] for op in stage_ops(stage))
+    return {each: _bound_mask(stage, features_of(each), worker) for each in results}
+
+
+def _bound_mask(stage: StageOp, features: tuple[int, ...], worker: int) -> Mask:
+    """The features of a value that a worker has where the stage's bounds divide them."""
+    mask = np.zeros(int(np.prod(features)), np.bool_)
+    own = bound_ranges(shard_of(stage), len(mask))[worker]
+    mask[own.start : own.stop] = True
+    return mask.reshape(features)
 
 
 def _result_mask(
@@ -87,13 +105,24 @@ def own_heads(
 
 
 def read_mask(
-    stage: StageOp, value: SSAValue, masks: Mapping[SSAValue, Mask], shape: tuple[int, ...]
+    stage: StageOp,
+    value: SSAValue,
+    masks: Mapping[SSAValue, Mask],
+    shape: tuple[int, ...],
+    worker: int,
 ) -> Mask:
     """The elements of an outer value that a worker may see."""
-    if shard_of(stage).axis != "rows" or access(stage, value) == "all":
+    users = readers(stage, value)
+    if has_axis(stage, "columns") or (has_axis(stage, "heads") and _asks(users, value)):
+        return np.broadcast_to(_bound_mask(stage, shape[1:], worker), shape)
+    if not has_axis(stage, "rows", "heads") or access(stage, value) == "all":
         return np.ones(shape, np.bool_)
-    own = [masks[op.results[0]] for op in readers(stage, value)]
+    own = [masks[op.results[0]] for op in users]
     return np.broadcast_to(np.any(own, axis=0), shape)
+
+
+def _asks(users: Sequence[Operation], value: SSAValue) -> bool:
+    return all(isinstance(op, AttentionOp) and op.query is value for op in users)
 
 
 def write_mask(
@@ -107,7 +136,7 @@ def write_mask(
     """The elements of a yielded value that a worker writes."""
     mask = np.ones(shape, np.bool_)
     match shard_of(stage).axis:
-        case "rows":
+        case "rows" | "heads" | "columns":
             return mask & masks[value] if value in masks else mask
         case "tokens":
             mask[np.arange(shape[0]) % workers != worker] = False

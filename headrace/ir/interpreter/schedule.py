@@ -81,7 +81,7 @@ def _worker_count(stages: dict[str, StageOp]) -> int:
     counts = {
         name: len(stage.shard.data.bounds) - 1
         for name, stage in stages.items()
-        if stage.shard is not None and stage.shard.data.axis == "rows"
+        if stage.shard is not None and stage.shard.data.bounds
     }
     if len(set(counts.values())) > 1:
         raise ProgramError(f"stages are sharded over different numbers of workers: {counts}")

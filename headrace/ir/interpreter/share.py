@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
+from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.interpreter import attention, handles, ownership
 from headrace.ir.interpreter.arrays import Array, Floats, Mask
@@ -21,6 +22,8 @@ from headrace.ir.interpreter.schedule import Schedule
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import LinearOp
 from headrace.ir.shapes import features_of
+from headrace.ir.shares import bound_ranges, shard_of
+from headrace.ir.stages import has_axis, stage_name
 
 
 class ShareEvaluator(Evaluator):
@@ -51,12 +54,25 @@ class ShareEvaluator(Evaluator):
         self.by = Accessor(index, Execution("", 0))
 
     def linear(self, op: LinearOp) -> Floats:
-        """The worker's own rows of a product; the others are NaN."""
+        """The worker's own rows of a product, the others are NaN; or its part of all sums."""
         weight = self.array(op.weight)
+        if has_axis(_stage_of(op), "columns"):
+            return self._partial_sums(op, weight)
         own = self.masks.get(op.result, np.ones(len(weight), np.bool_))
         result = np.full((len(self.array(op.input)), len(weight)), np.nan, np.float32)
         result[:, own] = self.product_input(op) @ weight[own].T
         return result + self.array(op.bias[0]) if op.bias else result
+
+    def _partial_sums(self, op: LinearOp, weight: Floats) -> Floats:
+        stage = _stage_of(op)
+        if op.bias:
+            raise ProgramError(
+                "a product by columns has no bias: every worker would add it",
+                where=f"stage @{stage_name(stage)}",
+            )
+        own = bound_ranges(shard_of(stage), weight.shape[1])[self.index]
+        columns = slice(own.start, own.stop)
+        return self.product_input(op)[:, columns] @ weight[:, columns].T
 
     def append(self, op: AppendOp) -> int:
         stage, tokens = _stage_of(op), len(self.inputs.tokens)
@@ -73,11 +89,11 @@ class ShareEvaluator(Evaluator):
         return self.append_own(op, keys, values)
 
     def attention(self, op: AttentionOp) -> Array:
-        """The worker's share, packed; the whole where the stage is not sharded by context."""
+        """The worker's share: packed partial results by context, final ones of heads or all."""
         stage = _stage_of(op)
         heads, value_head = features_of(op.result)
         partial = attention.Partial.empty(len(self.inputs.tokens), heads, value_head)
-        is_shared = ownership.shard_of(stage).axis == "context"
+        is_shared = has_axis(stage, "context")
         for token, visible, kv_heads in self._share(op) if is_shared else self._whole(op):
             self._read_entries(op, token, visible, kv_heads)
             # One worker's part of the entries holds the sinks.
@@ -86,8 +102,12 @@ class ShareEvaluator(Evaluator):
         return partial.packed() if is_shared else attention.merge([partial])
 
     def _whole(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
+        """All tokens and positions, of the worker's heads if the stage is sharded by heads."""
+        own, shard = slice(None), shard_of(_stage_of(op))
+        if shard.axis == "heads":
+            own = slice(*shard.bounds[self.index : self.index + 2])
         for token in range(len(self.inputs.tokens)):
-            yield token, self.visible(op, token), slice(None)
+            yield token, self.visible(op, token), own
 
     def _share(self, op: AttentionOp) -> Iterator[tuple[int, Array, slice]]:
         """The (token, positions, KV heads) of the worker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +21,8 @@ from headrace.ir.interpreter.share import ShareEvaluator
 from headrace.ir.mapping_ops import LoopOp, StageOp
 from headrace.ir.program_ops import YieldOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import outer_values, stage_name
+from headrace.ir.shares import shard_of
+from headrace.ir.stages import has_axis, outer_values, stage_name
 from headrace.ir.types import CacheType
 
 #: What a worker waits for before it goes on; nothing, where others may simply come between.
@@ -57,8 +59,8 @@ class Worker(ShareEvaluator):
         yield self.schedule.waits(stage, self.trip)
         self._name_results(stage, execution)
         if self._takes_part(stage):
-            is_rows = ownership.shard_of(stage).axis == "rows"
-            self.masks = ownership.feature_masks(stage, self.index) if is_rows else {}
+            is_bounded = bool(shard_of(stage).bounds)
+            self.masks = ownership.feature_masks(stage, self.index) if is_bounded else {}
             for value in outer_values(stage):
                 self._read(stage, value)
             yield ()
@@ -68,7 +70,7 @@ class Worker(ShareEvaluator):
 
     def _takes_part(self, stage: StageOp) -> bool:
         """Whether there is anything for this worker to write."""
-        axis = ownership.shard_of(stage).axis
+        axis = shard_of(stage).axis
         is_copied = any(place.storage.data == "private" for place in stage.buffers or ())
         workers = ownership.producers(stage, self.schedule.workers)
         return axis == "all" or is_copied or self.index in workers
@@ -81,7 +83,8 @@ class Worker(ShareEvaluator):
             if isinstance(inner.type, CacheType):
                 self.handles[result] = Handle(instance, place, (self.layer_appended(inner),))
                 continue
-            behind = handles.attention_behind(inner) if place.storage == "partial" else None
+            is_softmax = place.storage == "partial" and has_axis(stage, "context")
+            behind = handles.attention_behind(inner) if is_softmax else None
             self.handles[result] = Handle(
                 instance,
                 place,
@@ -94,9 +97,10 @@ class Worker(ShareEvaluator):
         assert stage.buffers is not None
         buffer = stage.buffers.data[number]
         storage = buffer.storage.data
-        if (storage == "partial") != (ownership.shard_of(stage).axis == "context"):
+        if (storage == "partial") != has_axis(stage, "context", "columns"):
             raise ProgramError(
-                "partial storage and a shard over the context belong together", where=str(self.by)
+                "partial storage and a shard over the context or columns belong together",
+                where=str(self.by),
             )
         owner = self.index if storage in ("private", "partial") else -1
         return Place(storage, buffer.slot.data, owner)
@@ -110,27 +114,31 @@ class Worker(ShareEvaluator):
         elif handle.place.storage == "partial":
             self.values[value] = self._read_partial(handle)
         else:
-            mask = ownership.read_mask(stage, value, self.masks, handle.shape).ravel()
-            flat = self.memory.read(self.by, handle.place, handle.instance, mask)
+            mask = ownership.read_mask(stage, value, self.masks, handle.shape, self.index)
+            flat = self.memory.read(self.by, handle.place, handle.instance, mask.ravel())
             self.values[value] = handle.array(flat)
 
     def _read_partial(self, handle: Handle) -> Floats:
-        shape = handle.partial_shape
+        """All workers' parts, merged: sums in the order of the workers."""
+        shape = handle.partial_shape or handle.shape
         mask = np.ones(int(np.prod(shape)), np.bool_)
-        parts = list[attention.Partial]()
+        parts = list[Floats]()
         for owner in range(self.schedule.workers):
             place = Place(handle.place.storage, handle.place.slot, owner)
             flat = self.memory.read(self.by, place, handle.instance, mask)
-            parts.append(attention.Partial.unpacked(flat.astype(np.float32).reshape(shape)))
+            parts.append(flat.astype(np.float32).reshape(shape))
+        if not handle.partial_shape:
+            return reduce(np.add, parts)
         with np.errstate(all="ignore"):
-            return attention.merge(parts).reshape(handle.shape)
+            merged = attention.merge([attention.Partial.unpacked(part) for part in parts])
+            return merged.reshape(handle.shape)
 
     def _compute(self, stage: StageOp) -> None:
         for op in stage.block.ops:
             if isinstance(op, YieldOp):
                 return
             self.evaluate(op)
-            if isinstance(op, AttentionOp) and ownership.shard_of(stage).axis == "context":
+            if isinstance(op, AttentionOp) and has_axis(stage, "context"):
                 return  # views of a partial result are taken by its reader
 
     def _write(self, stage: StageOp) -> None:
@@ -138,7 +146,7 @@ class Worker(ShareEvaluator):
             handle = self.handles[result]
             if handle.place.storage == "cache":
                 continue  # written by the append
-            if handle.place.storage == "partial":
+            if handle.partial_shape:
                 inner = handles.attention_behind(inner).result
             self._write_result(stage, handle, inner)
 
