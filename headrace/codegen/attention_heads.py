@@ -34,8 +34,7 @@ def attention_of_heads(
         row, end, slot = first * shape.group, last * shape.group, frame.slot(first)
         with e.otherwise((last - first).equals(1)) as (one, many):
             for branch, rows in ((one, shape.token_rows), (many, MOST_ROWS)):
-                ahead = branch is one
-                kernel = attend_whole(module, features, shape, parts, rows, ahead=ahead)
+                kernel = attend_whole(module, features, shape, parts, rows)
                 with (
                     branch,
                     e.range(first_head, last_head) as head,
