@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.build import Artifact, Isa, Options, Weights, build, default_workers
+from headrace.build import Artifact, Isa, Kv, Options, Weights, build, default_workers
 from headrace.engine.batch import BatchGeneration
 from headrace.engine.engine import Engine
 from headrace.engine.generation import Generation
@@ -33,6 +33,7 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     *,
+    kv: Kv = "auto",
     kv_tokens: int | None = None,
     isa: Isa | None = None,
     progress: Progress | None = None,
@@ -47,6 +48,8 @@ def load(
         threads: None takes one for each physical core allowed.
         context: tokens that prompt and answer may have together; None takes what the model
             was made for, up to 8192.
+        kv: how keys and values are kept: "auto" is f16 (f32 where all weights are); "f32", "f16",
+            "bf16", or "q8": 8 bits with a scale for each head's key or value.
         kv_tokens: tokens whose keys and values are kept together, of all answers of a batch; None
             keeps four contexts.
         isa: code for no more than this instruction set, to compare; None takes all there is.
@@ -55,7 +58,7 @@ def load(
     Raises:
         HeadraceError: its subclasses say what is wrong, where, and what to do about it.
     """
-    options = Options(default_workers() if threads is None else threads, weights, isa=isa)
+    options = Options(default_workers() if threads is None else threads, weights, kv=kv, isa=isa)
     return Model(build(source, options, progress), context=context, kv_tokens=kv_tokens)
 
 
@@ -66,6 +69,7 @@ def compile(
     weights: Weights = "auto",
     threads: int | None = None,
     context: int | None = None,
+    kv: Kv = "auto",
     progress: Progress | None = None,
 ) -> Model:
     """Compile a decoder of your own, with the weights it holds now.
@@ -75,6 +79,7 @@ def compile(
             `[1, T, vocabulary]` logits, a tuple that begins with them, or a transformers output.
         tokenizer: a Hugging Face directory that has one; without, give and take token ids.
         context: the largest number of positions; None takes the module's configuration.
+        kv: as `load`.
 
     Raises:
         UnsupportedModelError: the module cannot be captured; `where` is the part concerned.
@@ -85,7 +90,7 @@ def compile(
 
     if isinstance(tokenizer, str | Path):
         tokenizer = Tokenizer.from_directory(Path(tokenizer))
-    options = Options(default_workers() if threads is None else threads, weights)
+    options = Options(default_workers() if threads is None else threads, weights, kv=kv)
     return Model(build_module(module, tokenizer, options, context, progress))
 
 

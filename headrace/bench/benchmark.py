@@ -100,6 +100,7 @@ def _conditions(
     found: dict[str, object] = {
         "model": model,
         "weights": options.weights,
+        "kv": options.kv,
         "isa": options.isa or "all that the machine has",
         "threads": options.workers,
         "repetitions": plan.repetitions,

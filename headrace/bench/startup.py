@@ -21,6 +21,7 @@ def warm_start(model: str, options: Options) -> float:
     """
     command = [sys.executable, "-m", "headrace", "run", model, PROMPT, "--raw", "--max-tokens", "1"]
     choices = ["--threads", str(options.workers), "--weights", options.weights]
+    choices += ["--kv", options.kv]
     limit = () if options.isa is None else ("--isa", options.isa)
     return first_output([*command, *choices, *limit])
 

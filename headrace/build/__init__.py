@@ -2,12 +2,13 @@
 
 from headrace.build.artifact import LEVELS, Artifact, Level
 from headrace.build.driver import build
-from headrace.build.options import Isa, Mapping, Options, Weights, default_workers
+from headrace.build.options import Isa, Kv, Mapping, Options, Weights, default_workers
 
 __all__ = [
     "LEVELS",
     "Artifact",
     "Isa",
+    "Kv",
     "Level",
     "Mapping",
     "Options",

@@ -42,6 +42,7 @@ class About:
     toolchain: str
     workers: int
     weights: str
+    kv: str
     trace: bool
     target: tuple[str, str, str]
     packed: str

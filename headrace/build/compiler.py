@@ -81,7 +81,8 @@ def compile_module(module: ModuleOp, order: Order, report: Progress) -> Compiled
     with step(report, f"mapping the program onto {_workers(options.workers)}", None):
         machine = nearest_description(target.cpu, target.architecture)
         machine = machine.with_cores(options.workers)
-        map_program(module, machine, options.weights, observe, options.mapping)
+        choices = options.weights, options.kv, options.mapping
+        map_program(module, machine, *choices, observer=observe)
     texts["mapped"] = print_program(module)
     with step(report, f"compiling for {target.cpu}", None):
         code, manifest = compile_program(module, target, trace=options.trace)
@@ -116,6 +117,7 @@ def _about(order: Order, facts: Facts, compiled: Compiled) -> About:
         toolchain=order.toolchain,
         workers=order.options.workers,
         weights=order.options.weights,
+        kv=order.options.kv,
         trace=order.options.trace,
         target=astuple(order.target),
         packed=packed_key(order.content, compiled.manifest, facts.bindings),

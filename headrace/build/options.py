@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from headrace.errors import RequestError
 
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
+Kv = Literal["auto", "f32", "f16", "bf16", "q8"]
 Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]
 Mapping = Literal["auto", "rows", "columns"]
 MAX_WORKERS = 1024
@@ -21,6 +22,8 @@ class Options:
         workers: threads; more than there are cores is allowed, and slower.
         weights: `auto` keeps the formats that are stored; all others convert matrices: `q8` and
             `q4` to 8 and 4 bits, with a scale for 32 columns.
+        kv: how keys and values are kept: `auto` is f32 where all matrices are, else f16; `q8` has
+            8 bits with a scale for each head's key or value.
         trace: record what each worker does, and when, while the program runs.
         isa: code for no more than this instruction set; None takes all that the machine has.
         mapping: of products onto workers: `rows`, with an exchange between any two; `columns`, with
@@ -33,11 +36,13 @@ class Options:
     workers: int
     weights: Weights = "auto"
     trace: bool = False
+    kv: Kv = "auto"
     isa: Isa | None = None
     mapping: Mapping = "auto"
 
     def __post_init__(self) -> None:
         _require_choice("weights", self.weights, get_args(Weights))
+        _require_choice("kv", self.kv, get_args(Kv))
         _require_choice("mapping", self.mapping, get_args(Mapping))
         if self.isa is not None:
             _require_choice("isa", self.isa, get_args(Isa))

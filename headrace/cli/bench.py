@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Isa, Mapping, Weights
+from headrace.cli.choices import Isa, Kv, Mapping, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -29,6 +29,7 @@ def bench(
     repetitions: int = 5,
     threads: int | None = None,
     weights: Weights = "auto",
+    kv: Kv = "auto",
     isa: Isa | None = None,
     mapping: Mapping = "auto",
     peers: Annotated[bool, Switch] = False,
@@ -52,6 +53,8 @@ def bench(
         repetitions: How often everything is measured; medians are over them.
         threads: Workers, for the peers too; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
+        kv: Keep keys and values as f16 (f32 where all weights are), or as f32, f16, bf16, or 8 bits
+            with a scale for each head (q8).
         isa: Code for no more than this instruction set; all that the machine has, if not given.
         mapping: Products by rows, or by columns where that saves exchanges; auto: what costs less.
         peers: Measure llama.cpp by turns, on the same file (needs llama-cpp-python).
@@ -83,7 +86,7 @@ def bench(
     from headrace.build import Options, default_workers
 
     workers = default_workers() if threads is None else threads
-    options = Options(workers, weights, isa=isa, mapping=mapping)
+    options = Options(workers, weights, kv=kv, isa=isa, mapping=mapping)
     plan = Plan(prompt, decode, repetitions)
     if trace is not None:
         _trace(model, options, plan, trace)

@@ -7,6 +7,9 @@ from typing import Literal
 #: As `headrace.build.Weights`.
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 
+#: As `headrace.build.Kv`.
+Kv = Literal["auto", "f32", "f16", "bf16", "q8"]
+
 #: As `headrace.build.Isa`.
 Isa = Literal["avx512", "avx-vnni", "avx2", "avx", "i8mm", "dotprod", "neon"]
 

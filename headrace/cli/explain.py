@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Isa, Mapping, Weights
+from headrace.cli.choices import Isa, Kv, Mapping, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.tables import table_console
 from headrace.errors import RequestError
@@ -29,6 +29,7 @@ def explain(
     prompt: int = 256,
     threads: int | None = None,
     weights: Weights = "auto",
+    kv: Kv = "auto",
     isa: Isa | None = None,
     mapping: Mapping = "auto",
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
@@ -44,6 +45,8 @@ def explain(
         prompt: Tokens in the KV cache when the step is looked at.
         threads: Workers; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
+        kv: Keep keys and values as f16 (f32 where all weights are), or as f32, f16, bf16, or 8 bits
+            with a scale for each head (q8).
         isa: Code for no more than this instruction set; all that the machine has, if not given.
         mapping: Products by rows, or by columns where that saves exchanges; auto: what costs less.
         measure: Run the program for the measured figures, else only predict.
@@ -52,7 +55,7 @@ def explain(
     from headrace.build import Options, build, default_workers
 
     workers = default_workers() if threads is None else threads
-    options = Options(workers, weights, isa=isa, mapping=mapping)
+    options = Options(workers, weights, kv=kv, isa=isa, mapping=mapping)
     artifact = build(model, options, terminal_progress())
     if ir is not None:
         print(artifact.program_text(ir), end="")

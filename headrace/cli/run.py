@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.choices import Isa, Weights
+from headrace.cli.choices import Isa, Kv, Weights
 from headrace.engine.request import DEFAULT_MAX_TOKENS, Request
 from headrace.errors import RequestError
 
@@ -32,6 +32,7 @@ def run(
     context: int | None = None,
     threads: int | None = None,
     weights: Weights = "auto",
+    kv: Kv = "auto",
     isa: Isa | None = None,
 ) -> int:
     """Answer a prompt, or chat; gives the exit status.
@@ -51,12 +52,14 @@ def run(
             8192, if not given.
         threads: Workers; one for each physical core allowed, if not given.
         weights: Keep the stored format, or convert matrices: f32, bf16, or 8 or 4 bits (q8, q4).
+        kv: Keep keys and values as f16 (f32 where all weights are), or as f32, f16, bf16, or 8 bits
+            with a scale for each head (q8).
     """
     request = Request(max_tokens, temperature, top_k, top_p, min_p, seed)
     prompt = _prompt(model, prompt, raw)
     from headrace.cli.session import Session
 
-    with Session.open(model, request, raw, context, threads, weights, isa) as session:
+    with Session.open(model, request, raw, context, threads, weights, kv, isa) as session:
         return session.chat() if prompt is None else session.answer_once(prompt)
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from headrace.api import Model, load
-from headrace.build import Isa, Weights
+from headrace.build import Isa, Kv, Weights
 from headrace.cli.console import note, terminal_progress
 from headrace.cli.speed import closing_line
 from headrace.engine.generation import Generation
@@ -38,9 +38,11 @@ class Session:
         context: int | None,
         threads: int | None,
         weights: Weights,
+        kv: Kv,
         isa: Isa | None,
     ) -> Session:
-        model = load(source, weights, threads, context, isa=isa, progress=terminal_progress())
+        progress = terminal_progress()
+        model = load(source, weights, threads, context, kv=kv, isa=isa, progress=progress)
         return Session(model, request, raw)
 
     def __enter__(self) -> Self:

@@ -22,12 +22,15 @@ from headrace.codegen.context_parts import part_seen
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import (
     F32,
+    I16,
     I64,
     LANES,
     PTR,
     Emitter,
+    Locality,
     Value,
     function,
+    size_of,
     vector,
 )
 
@@ -82,8 +85,10 @@ def attend(
         after = e.minimum(block + KV_BLOCK, end - 1)
         following = shape.cache.head_place(frame, slot, after, layer, head)
         following = e.select(block + KV_BLOCK < end, following, next)
+        if shape.cache.scaled:
+            _ask_for_scales(e, shape, following)
         dot_keys(e, state, place, following)
-        weigh(e, state, block)
+        weigh(e, state, block, place)
         low, high = e.maximum(begin, block), e.minimum(end, block + KV_BLOCK)
         add_values(e, state, place, low - block, high - block, following)
     for number in range(rows):
@@ -95,6 +100,11 @@ def attend(
         e.store(e.reduce_add(total), e.offset(weight, index, F32))
     e.give()
     return e.function
+
+
+def _ask_for_scales(e: Emitter, shape: AttentionShape, entries: Value) -> None:
+    for scales in (shape.cache.key_scales(e, entries), shape.cache.value_scales(e, entries)):
+        e.prefetch_lines(scales, KV_BLOCK * size_of(I16), Locality.SECOND_LEVEL)
 
 
 def _slopes(e: Emitter, shape: AttentionShape) -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from headrace.codegen.abi import KV_BLOCK
 from headrace.codegen.attend_state import Rows
 from headrace.codegen.tile import F32, LANES, Emitter, Locality, Value, vector
 
@@ -33,7 +32,7 @@ def add_values(
                 e.splat(e.load(rows.score_place(e, row, within), F32)) for row in range(count)
             ]
             if first == 0:
-                share = shape.cache.value_bytes // KV_BLOCK
+                share = shape.cache.value_head * shape.cache.element_bytes
                 ask = e.offset(following, within * share + shape.cache.key_bytes)
                 e.prefetch_lines(ask, share, Locality.SECOND_LEVEL)
             for index, part in enumerate(parts):

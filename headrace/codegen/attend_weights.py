@@ -31,7 +31,7 @@ def dot_keys(e: Emitter, rows: Rows, keys: Value, following: Value) -> None:
             found = [
                 shape.cache.load(e, e.offset(keys, place, shape.cache.element)) for place in places
             ]
-            share = shape.cache.key_bytes // size
+            share = KV_BLOCK * shape.cache.element_bytes
             e.prefetch_lines(e.offset(following, feature * share), share, Locality.SECOND_LEVEL)
             for query, totals in zip(rows.queries, sums, strict=True):
                 number = e.splat(e.load(e.offset(query, feature, F32), F32))
@@ -42,28 +42,35 @@ def dot_keys(e: Emitter, rows: Rows, keys: Value, following: Value) -> None:
             e.store(total.get(), rows.score_place(e, row, group * LANES))
 
 
-def weigh(e: Emitter, rows: Rows, block: Value) -> None:
-    """Dots of all rows become weights: zero where a row does not see a position."""
+def weigh(e: Emitter, rows: Rows, block: Value, place: Value) -> None:
+    """Dots of all rows become weights of a block's values: zero where a row sees no position.
+
+    place: of the block's entries. Of codes, the weights contain the values' scales.
+    """
+    cache = rows.shape.cache
     with e.range(0, len(rows.queries)) as row:
-        scores = [_scores(e, rows, row, block, group) for group in range(_GROUPS)]
+        scores = [_scores(e, rows, row, block, group, place) for group in range(_GROUPS)]
         best = scores[0]
         for other in scores[1:]:
             best = e.larger(best, other)
-        place = e.offset(rows.largest, row, F32)
-        before = e.load(place, F32)
+        largest_place = e.offset(rows.largest, row, F32)
+        before = e.load(largest_place, F32)
         with e.when(e.any(best > e.splat(before))):
             largest = e.reduce_max(best)
             rows.grow(e, row, largest, exp(e, e.splat(before - largest)))
-        largest = e.splat(e.load(place, F32))
+        largest = e.splat(e.load(largest_place, F32))
         weights = [exp_negative(e, score - largest) for score in scores]
         for group, weight in enumerate(weights):
+            if cache.scaled:
+                scales = cache.value_scales(e, place)
+                weight = weight * cache.load_scales(e, scales, group * LANES)
             e.store(weight, rows.score_place(e, row, group * LANES))
         total = (weights[0] + weights[1]) + (weights[2] + weights[3])
-        place = e.offset(rows.weight, row * LANES, F32)
-        e.store(e.load(place, vector(F32)) + total, place)
+        sum_place = e.offset(rows.weight, row * LANES, F32)
+        e.store(e.load(sum_place, vector(F32)) + total, sum_place)
 
 
-def _scores(e: Emitter, rows: Rows, row: Value, block: Value, group: int) -> Value:
+def _scores(e: Emitter, rows: Rows, row: Value, block: Value, group: int, place: Value) -> Value:
     """Scores of a row at 16 positions of a block; see `AttentionOp`."""
     shape, first = rows.shape, e.trunc(block, I32) + group * LANES
     low, high, position = (
@@ -72,6 +79,9 @@ def _scores(e: Emitter, rows: Rows, row: Value, block: Value, group: int) -> Val
     )
     lanes = e.iota()
     score = e.load(rows.score_place(e, row, group * LANES), vector(F32)) * shape.scale
+    if shape.cache.scaled:
+        scales = shape.cache.key_scales(e, place)
+        score = score * shape.cache.load_scales(e, scales, group * LANES)
     if shape.softcap:
         score = tanh(e, score * (1.0 / shape.softcap)) * shape.softcap
     if shape.slopes:

@@ -1,7 +1,8 @@
 """The KV cache: paged blocks of 64 positions, laid out for reading with vectors.
 
 A block holds, for every layer and KV head, the keys as groups of 16 positions (for each of the
-head's features, 16 positions side by side) and then the values position by position.
+head's features, 16 positions side by side) and then the values position by position. Where entries
+are codes ("q8"), the scales of the 64 keys follow the keys, and those of the values the values.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from headrace.codegen.abi import KV_BLOCK
+from headrace.codegen.entries import ELEMENTS, decode, encode, scale_of
 from headrace.codegen.frame import Frame
-from headrace.codegen.primitives import float_to_half, half_to_float
-from headrace.codegen.tile import F32, I1, I16, I32, I64, LANES, Emitter, Value, vector
+from headrace.codegen.primitives import half_to_float
+from headrace.codegen.tile import F32, I1, I16, I32, I64, LANES, Emitter, Value, size_of, vector
+from headrace.formats.entries import entry_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLayout:
-    """Shape and format ("f16" or "f32") of the KV entries of every layer."""
+    """Shape and format (of `headrace.formats.entries`) of the KV entries of every layer."""
 
     layers: int
     heads: int
@@ -27,23 +30,28 @@ class CacheLayout:
     format: str
 
     @property
-    def element_bytes(self) -> int:
-        return 2 if self.format == "f16" else 4
-
-    @property
     def element(self) -> ir.Type:
         """How an entry's number is held in memory."""
-        return I16 if self.format == "f16" else F32
+        return ELEMENTS[self.format]
+
+    @property
+    def element_bytes(self) -> int:
+        return size_of(self.element)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether numbers are codes, with a scale for each key and each value."""
+        return self.format == "q8"
 
     @property
     def key_bytes(self) -> int:
         """Bytes of one head's keys in a block."""
-        return KV_BLOCK * self.key_head * self.element_bytes
+        return KV_BLOCK * entry_bytes(self.format, self.key_head)
 
     @property
     def value_bytes(self) -> int:
         """Bytes of one head's values in a block."""
-        return KV_BLOCK * self.value_head * self.element_bytes
+        return KV_BLOCK * entry_bytes(self.format, self.value_head)
 
     @property
     def head_bytes(self) -> int:
@@ -74,33 +82,56 @@ class CacheLayout:
         return e.offset(frame.get("cache"), block * self.block_bytes + inner)
 
     def load(self, e: Emitter, place: Value, mask: Value | None = None) -> Value:
-        """16 numbers as float32."""
-        if self.format == "f32":
-            return e.load(place, vector(F32), mask)
-        return half_to_float(e, e.load(place, vector(I16), mask))
+        """16 numbers as float32; codes without their scales."""
+        return decode(e, e.load(place, vector(self.element), mask), self.format)
 
-    def encode(self, e: Emitter, value: Value) -> Value:
-        return value if self.format == "f32" else float_to_half(e, value)
+    def key_scales(self, e: Emitter, head_place: Value) -> Value:
+        """Where the scales of a head's 64 keys are."""
+        return e.offset(head_place, KV_BLOCK * self.key_head)
+
+    def value_scales(self, e: Emitter, head_place: Value) -> Value:
+        """Where the scales of a head's 64 values are."""
+        return e.offset(head_place, self.key_bytes + KV_BLOCK * self.value_head)
+
+    def load_scales(self, e: Emitter, scales: Value, first: int) -> Value:
+        """Scales of 16 positions as float32."""
+        return half_to_float(e, e.load(e.offset(scales, first, I16), vector(I16)))
 
     def store_key(self, e: Emitter, source: Value, head_place: Value, position: Value) -> None:
         """Scatter one key (f32 `[key_head]`) into its group of 16 positions."""
         within = position % KV_BLOCK
         group = within // LANES * (LANES * self.key_head) + within % LANES
         first = e.offset(head_place, group, self.element)
+        scales = self.key_scales(e, head_place)
+        inverse = self._store_scale(e, source, self.key_head, scales, within)
         for index, mask in e.lanes(self.key_head):
-            encoded = self.encode(e, e.load(e.offset(source, index, F32), vector(F32), mask))
+            value = e.load(e.offset(source, index, F32), vector(F32), mask)
+            encoded = encode(e, value, self.format, inverse)
             used = LANES if mask is None else self.key_head % LANES
             place = e.offset(first, index * LANES, self.element)
             for lane in range(used):
-                raw = e.builder.extract_element(encoded.raw, ir.Constant(I32, lane))
-                e.store(Value(e, raw), e.offset(place, lane * LANES, self.element))
+                e.store(e.lane(encoded, lane), e.offset(place, lane * LANES, self.element))
 
     def store_value(self, e: Emitter, source: Value, head_place: Value, position: Value) -> None:
         """Write one value (f32 `[value_head]`) at its position."""
-        row = self.value_place(e, head_place, position % KV_BLOCK)
+        within = position % KV_BLOCK
+        row = self.value_place(e, head_place, within)
+        scales = self.value_scales(e, head_place)
+        inverse = self._store_scale(e, source, self.value_head, scales, within)
         for index, mask in e.lanes(self.value_head):
             value = e.load(e.offset(source, index, F32), vector(F32), mask)
-            e.store(self.encode(e, value), e.offset(row, index, self.element), mask)
+            encoded = encode(e, value, self.format, inverse)
+            e.store(encoded, e.offset(row, index, self.element), mask)
+
+    def _store_scale(
+        self, e: Emitter, source: Value, size: int, scales: Value, within: Value
+    ) -> Value | None:
+        """Store the scale of codes, if there is one; its inverse."""
+        if not self.scaled:
+            return None
+        scale, inverse = scale_of(e, source, size)
+        e.store(scale, e.offset(scales, within, I16))
+        return inverse
 
     def value_place(self, e: Emitter, head_place: Value, within: Value) -> Value:
         values = e.offset(head_place, self.key_bytes)

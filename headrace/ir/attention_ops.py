@@ -26,6 +26,7 @@ from xdsl.traits import (
     Pure,
 )
 
+from headrace.formats.entries import ENTRY_FORMATS
 from headrace.ir.checks import require, require_entries, require_format, require_one
 from headrace.ir.literals import IntsAttr, RealsAttr
 from headrace.ir.shapes import features_of, tokens_of, weight_shape
@@ -91,7 +92,8 @@ class AppendOp(IRDLOperation):
     """Append the step's keys and values `[T, kv heads, head]` to the KV cache of one layer.
 
     Token t becomes the entry of its sequence at its position. `layers` is the number of the
-    cache, one a trip. `format` is how entries are stored ("f32" or "f16"), set by choose-formats.
+    cache, one a trip. `format`, set by choose-formats, is how entries are stored: one of
+    `ENTRY_FORMATS`.
     """
 
     name = "step.append"
@@ -131,7 +133,7 @@ class AppendOp(IRDLOperation):
             "append: keys and values are [T, kv heads, head], with the same heads",
         )
         require_entries("append: layers", len(self.layers.data))
-        require_format("append", self.format, ("f32", "f16"))
+        require_format("append", self.format, ENTRY_FORMATS)
 
 
 @irdl_op_definition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from headrace.errors import ProgramError, UnsupportedFormatError
+from headrace.formats.entries import ENTRY_FORMATS
 from headrace.formats.storage import storage_format
 from headrace.ir.attention_ops import AppendOp
 from headrace.ir.model_ops import LinearOp
@@ -22,6 +23,9 @@ from headrace.passes.weight_types import is_integer, weight_type
 
 #: What may be chosen, and the format that matrices get; None keeps each one's own.
 CHOICES = {"auto": None, "f32": "f32", "bf16": "bf16", "q8": "q8_0", "q4": "q4_0"}
+
+#: What may be chosen for KV entries; "auto" is f32 where every matrix is, else f16.
+KV_CHOICES = ("auto", *ENTRY_FORMATS)
 
 #: Holds the values of every format exactly.
 EXACT = "f32"
@@ -36,11 +40,12 @@ class ChooseFormatsPass(ModulePass):
         of integers and the other is not, that of integers becomes f32, which holds its values
         exactly. "f32", "bf16", "q8" or "q4" (8 or 4 bits, a scale for 32 columns) is taken for
         all matrices.
+    kv: how KV entries are stored: "auto" is "f32" where every matrix is, else "f16"; "f32", "f16",
+        "bf16" and "q8" are as `headrace.formats.entries` defines them.
 
     Before: weights have the formats in which the checkpoint stores them.
     After: matrices have the chosen format, vectors (norms, biases) f32. `activation` of a linear
-        is "q8" where its weight is of integers, else "f32". `format` of an append is "f32" where
-        every matrix is, else "f16".
+        is "q8" where its weight is of integers, else "f32". `format` of an append is as chosen.
     Leaves alone: the operators and their order.
 
     Raises:
@@ -50,25 +55,31 @@ class ChooseFormatsPass(ModulePass):
     name = "choose-formats"
 
     weights: str = "auto"
+    kv: str = "auto"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        if self.weights not in CHOICES:
-            raise ProgramError(
-                f"there is no choice of weights '{self.weights}'",
-                where="choose-formats",
-                hint=f"one of {', '.join(CHOICES)}",
-            )
+        _check("weights", self.weights, CHOICES)
+        _check("KV entries", self.kv, KV_CHOICES)
         ops = tuple(program_of(op).walk())
         weights = [each for each in ops if isinstance(each, WeightOp)]
         for weight in weights:
             _set_format(weight, _chosen(weight, self.weights))
         _agree_on_appended(ops)
-        entries = _entry_format(weights)
+        entries = _entry_format(weights) if self.kv == "auto" else self.kv
         for each in ops:
             if isinstance(each, LinearOp):
                 each.activation = StringAttr(_activation(each.weight))
             elif isinstance(each, AppendOp):
                 each.format = StringAttr(entries)
+
+
+def _check(what: str, choice: str, known: Iterable[str]) -> None:
+    if choice not in known:
+        raise ProgramError(
+            f"there is no choice of {what} '{choice}'",
+            where="choose-formats",
+            hint=f"one of {', '.join(known)}",
+        )
 
 
 def _is_matrix(weight: WeightOp) -> bool:

@@ -31,14 +31,18 @@ Observer = Callable[[str, ModuleOp], None]
 
 
 def mapping_passes(
-    workers: int, weights: str = "auto", mapping: str = "auto", exchange: int = 0
+    workers: int,
+    weights: str = "auto",
+    kv: str = "auto",
+    mapping: str = "auto",
+    exchange: int = 0,
 ) -> tuple[ModulePass, ...]:
     """The passes that map a captured program onto a number of workers, in order.
 
-    mapping, exchange: of `shard`.
+    weights, kv: of `choose-formats`. mapping, exchange: of `shard`.
     """
     return (
-        ChooseFormatsPass(weights),
+        ChooseFormatsPass(weights, kv),
         LoopLayersPass(),
         FuseStagesPass(),
         ShardPass(workers, mapping, exchange),
@@ -52,12 +56,14 @@ def map_program(
     module: ModuleOp,
     machine: Machine | int,
     weights: str = "auto",
-    observer: Observer | None = None,
+    kv: str = "auto",
     mapping: str = "auto",
+    *,
+    observer: Observer | None = None,
 ) -> None:
     """Map a captured program, in place, onto a machine's cores (or a number of workers).
 
-    weights: the choice of `choose-formats`. mapping: that of `shard`, which prices exchanges if it
+    weights, kv: of `choose-formats`. mapping: of `shard`, which prices exchanges if it
     is told the machine. The module is verified before, between and after.
 
     Raises:
@@ -66,7 +72,7 @@ def map_program(
     workers, exchange = (machine, 0) if isinstance(machine, int) else _figures(machine)
     context = step_context()
     _verify(module, "before the passes")
-    for each in mapping_passes(workers, weights, mapping, exchange):
+    for each in mapping_passes(workers, weights, kv, mapping, exchange):
         each.apply(context, module)
         _verify(module, f"after {each.name}")
         if observer is not None:

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, OpResult, SSAValue
 
 from headrace.errors import ProgramError
+from headrace.formats.entries import entry_bytes
 from headrace.formats.storage import storage_format
 from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.mapping_ops import StageOp, StreamOp
@@ -27,8 +28,6 @@ from headrace.ir.types import Shard, WeightType
 from headrace.passes.programs import stages_of
 from headrace.passes.report import StageReport, report
 from headrace.report.operators import FusedOperator, fused_operators
-
-VALUE_BYTES = {"f32": 4, "f16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +198,4 @@ def cache_token_bytes(cache: SSAValue) -> int:
     heads, key_head = features_of(append.key)
     value_head = features_of(append.value)[1]
     format = "f32" if append.format is None else append.format.data
-    return heads * (key_head + value_head) * VALUE_BYTES[format]
+    return heads * (entry_bytes(format, key_head) + entry_bytes(format, value_head))

@@ -18,6 +18,7 @@ from headrace.codegen.attention_shape import AttentionShape
 from headrace.codegen.cache import CacheLayout
 from headrace.codegen.frame import Frame
 from headrace.codegen.tile import I64, PTR, function
+from headrace.formats.entries import round_entries
 from tests.codegen.frames import FrameMemory
 from tests.codegen.native import TARGETS, Kernel, Library, build
 
@@ -103,7 +104,7 @@ class Sequences:
         self.values = rng.standard_normal((count, LAYERS, most, case.kv_heads, case.value_head))
         self.queries = rng.standard_normal((count, most, case.heads, case.key_head))
         self.sinks = (4 * rng.standard_normal(case.heads)).astype(np.float32)
-        # All bits set is NaN in both formats.
+        # All bits set is NaN in every format of numbers, and of scales.
         blocks = count * (CONTEXT // KV_BLOCK)
         self.cache = np.full(blocks * case.layout.block_bytes, 0xFF, np.uint8)
         table = rng.permutation(blocks).astype(np.int32)
@@ -115,14 +116,13 @@ class Sequences:
     def round(self) -> None:
         """Round keys and values to the format of the cache, and append them."""
         case = self.case
-        kind = np.float16 if case.format == "f16" else np.float32
-        self.keys = self.keys.astype(kind).astype(np.float32)
-        self.values = self.values.astype(kind).astype(np.float32)
+        exact = [array.astype(np.float32) for array in (self.keys, self.values)]
+        self.keys, self.values = (round_entries(array, case.format) for array in exact)
         for slot, length in enumerate(self.lengths):
             for layer, position, head in np.ndindex(LAYERS, length, case.kv_heads):
                 own = slot, layer, position, head
                 call = self.frame, slot, layer, head, position
-                library(case).call("append", *call, self.keys[own], self.values[own])
+                library(case).call("append", *call, exact[0][own], exact[1][own])
 
     def step(self, segments: Sequence[Segment], layer: int, window: int) -> Floats:
         """What the workers make of a step's rows, all at the same time: [T, heads, value head]."""

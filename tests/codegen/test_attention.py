@@ -27,6 +27,11 @@ CASES = (
     Case("special", 3, 7, 1, 112, 64, "f16", sinks=True),
     Case("special", 4, 8, 2, 12, 20, "f32", softcap=2.0, slopes=True, sinks=True),
     Case("plain", 2, 2, 2, 20, 12, "f16", softcap=2.0, slopes=True, sinks=True),
+    Case("special", 2, 8, 2, 64, 64, "q8"),
+    Case("special", 3, 6, 3, 24, 40, "q8", softcap=3.0, slopes=True, sinks=True),
+    Case("plain", 2, 4, 2, 20, 16, "q8"),
+    Case("special", 2, 7, 1, 64, 48, "bf16"),
+    Case("plain", 2, 4, 2, 16, 24, "bf16"),
     Case("special", 2, 4, 1, 256, 256, "f16"),
 )
 

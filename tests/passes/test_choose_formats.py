@@ -53,3 +53,11 @@ def test_rows_need_no_whole_blocks() -> None:
     module = captured(Decoder(hidden=48, heads=3, kv_heads=1))
     ChooseFormatsPass("q4").apply(step_context(), module)
     assert formats(module, 2) == {"q4_0"}
+
+
+@pytest.mark.parametrize("kv", ["f32", "f16", "bf16", "q8"])
+def test_kv_entries_have_the_chosen_format(kv: str) -> None:
+    module = captured(Decoder(family="qwen2", format="f16"))
+    ChooseFormatsPass("auto", kv).apply(step_context(), module)
+    appends = [op for op in module.walk() if isinstance(op, AppendOp)]
+    assert {op.format.data for op in appends if op.format is not None} == {kv}

@@ -52,6 +52,7 @@ class Case:
     weights: str = "auto"
     trace: bool = False
     stored: tuple[tuple[str, str], ...] = ()
+    kv: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def built(case: Case) -> Built:
         if name == "choose-formats":
             kept.append(changed.clone())
 
-    map_program(module, case.workers, case.weights, observe)
+    map_program(module, case.workers, case.weights, case.kv, observer=observe)
     code, manifest = compile_program(module, Target.host(), trace=case.trace)
     packed = _new_directory() / "packed"
     pack(manifest, model.weights, packed)

@@ -25,6 +25,8 @@ ROUNDED = (
     Case("tiny-llama3@f16", 1),
     Case("tiny-gemma3@bf16", 2),
     Case("qwen2", 2, weights="bf16"),
+    Case("tiny-llama3@f16", 2, kv="bf16"),
+    Case("tiny-qwen3@f16", 2, kv="q8"),
     Case("qwen3", 2, weights="q4"),
     Case("qwen2", 2, weights="q8"),
 )

@@ -22,6 +22,7 @@ from headrace.codegen.tile.types import (
     PTR,
     VOID,
     Locality,
+    size_of,
     vector,
 )
 from headrace.codegen.tile.value import Value, Variable
@@ -44,5 +45,6 @@ __all__ = [
     "Value",
     "Variable",
     "function",
+    "size_of",
     "vector",
 ]

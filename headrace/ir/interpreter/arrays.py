@@ -78,11 +78,6 @@ def round_to_q8(x: Floats) -> Floats:
     return (steps * scales).reshape(padded.shape)[..., :features]
 
 
-def round_to_f16(x: Floats) -> Floats:
-    """The values that float16 entries stand for."""
-    return x.astype(np.float16).astype(np.float32)
-
-
 def largest(logits: Floats) -> Ints:
     """The index of the largest logit of each row, the lowest among equals."""
     return np.argmax(logits, axis=-1).astype(np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 from xdsl.ir import Operation, SSAValue
 
 from headrace.errors import ProgramError, RequestError
+from headrace.formats.entries import round_entries
 from headrace.ir.attention_ops import AppendOp, AttentionOp, RopeOp
 from headrace.ir.interpreter import arrays, attention
 from headrace.ir.interpreter.arrays import Array, Floats, Mask
@@ -36,7 +37,7 @@ class Evaluator:
     """Evaluates model operators; `values` holds what every SSA value is.
 
     `quantise_activations` rounds what the program keeps in fewer bits than float32: the inputs
-    of products with `activation "q8"`, and the KV entries of `format "f16"`.
+    of products with `activation "q8"`, and the KV entries by their `format`.
     """
 
     def __init__(self, model: Model, cache: KVCache, quantise_activations: bool) -> None:
@@ -128,8 +129,9 @@ class Evaluator:
 
     def stored(self, op: AppendOp, x: Floats) -> Floats:
         """Keys or values, in the format in which the cache keeps them."""
-        is_f16 = op.format is not None and op.format.data == "f16"
-        return arrays.round_to_f16(x) if is_f16 and self.quantise_activations else x
+        if op.format is None or not self.quantise_activations:
+            return x
+        return round_entries(x, op.format.data)
 
     def append(self, op: AppendOp) -> int:
         own = np.ones((len(self.array(op.key)), features_of(op.key)[0]), np.bool_)

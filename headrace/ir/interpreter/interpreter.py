@@ -31,7 +31,7 @@ class Interpreter:
         module: a verified module with one `step.program`, at any level.
         weights: the array of a weight by its name, of the declared shape; asked for at each use.
         quantise_activations: also round what the program keeps in fewer bits than float32: the
-            inputs of products with `activation "q8"`, and KV entries of `format "f16"`.
+            inputs of products with `activation "q8"`, and KV entries by their `format`.
         seed: chooses the order of the simulated workers.
         context: the number of positions for which the program is loaded, which chooses between
             a table's frequencies and its long ones; as many as the program was made for, if None.

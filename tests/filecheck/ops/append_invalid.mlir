@@ -13,7 +13,7 @@
 %p = "test.op"() : () -> tensor<?xi32>
 %c = step.append %k, %k, %p, %p layers <0> format "q4" : tensor<?x3x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, tensor<?xi32> -> !step.cache
 
-// CHECK: append: unknown format 'q4'; one of ('f32', 'f16')
+// CHECK: append: unknown format 'q4'; one of ('f32', 'f16', 'bf16', 'q8')
 
 // -----
 
