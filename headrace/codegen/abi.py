@@ -62,9 +62,18 @@ _WORDS: dict[str, int] = {
 #: Words from a polled word to the count of who sleeps on it, in the same line.
 SLEEPERS = 4
 
-#: Words a worker: its counter, who sleeps on it, and (in lines of their own) its own addresses.
-WORKER_WORDS = {"counter": 0, "sleepers": 8, "stream": 16, "private": 17, "trace": 18}
-WORKER_STRIDE = 24
+#: Words a worker, in lines of their own: its counter; who sleeps on it; its own addresses; the
+#: blocks of rows that it has handed on, and who sleeps on those.
+WORKER_WORDS = {
+    "counter": 0,
+    "sleepers": 8,
+    "stream": 16,
+    "private": 17,
+    "trace": 18,
+    "blocks": 24,
+    "block_sleepers": 28,
+}
+WORKER_STRIDE = 32
 WORKERS_AT = 4 * _LINE_WORDS + len(_POLLED) * _LINE_WORDS
 
 _SEQUENCE = ("temperature", "top_k", "top_p", "min_p", "seed", "stops", "stop_count", "left")

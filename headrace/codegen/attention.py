@@ -19,6 +19,7 @@ from headrace.codegen.attention_shape import MOST_ROWS, AttentionShape
 from headrace.codegen.claims import claim_items
 from headrace.codegen.context_parts import merge_parts, part_seen
 from headrace.codegen.frame import Frame
+from headrace.codegen.row_blocks import RowBlocks
 from headrace.codegen.tile import (
     CACHE_LINE,
     F32,
@@ -54,14 +55,19 @@ class _Task:
 
 
 def attention_share(
-    module: ir.Module, features: frozenset[str], shape: AttentionShape, workers: int
+    module: ir.Module,
+    features: frozenset[str],
+    shape: AttentionShape,
+    workers: int,
+    streamed: bool = False,
 ) -> ir.Function:
     """The function `(frame, layer, window, query, out)`: one worker's share of a layer's attention.
 
     With one row in the step, `out` holds the partials of all workers; with more, the final rows.
-    Where the shape has sinks, their address is one more argument.
+    Where the shape has sinks, their address is one more argument. streamed: whether it waits for
+    the blocks of rows that its items need; else all rows are there.
     """
-    name = f"attention_{shape.suffix}"
+    name = f"attention_{shape.suffix}{'_streamed' if streamed else ''}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -73,7 +79,7 @@ def attention_share(
         with one:
             _context_share(task)
         with many:
-            _item_share(task)
+            _item_share(task, streamed)
     e.give()
     return e.function
 
@@ -103,7 +109,7 @@ def _context_share(task: _Task) -> None:
         task.call(kernel, *own, *results, e.offset(weight, at, F32), *sinks)
 
 
-def _item_share(task: _Task) -> None:
+def _item_share(task: _Task, streamed: bool) -> None:
     """The items that this worker claims: final rows."""
     e, frame, shape = task.e, task.frame, task.shape
     kernels = {
@@ -113,6 +119,9 @@ def _item_share(task: _Task) -> None:
 
     def call(rows: int, head: Value, row: Value, end: Value) -> None:
         """Rows `row` .. `row + rows` of the KV head's rows of all tokens."""
+        if streamed:
+            last = e.minimum(row + rows, end) - 1
+            RowBlocks(e, frame).wait_for(last // shape.group, task.workers)
         slot = frame.slot(row // shape.group)
         task.call(kernels[rows], slot, head, row, end, task.query, task.out, *task.sinks)
 
@@ -122,11 +131,12 @@ def _item_share(task: _Task) -> None:
             with one, e.range(first * shape.group, end * shape.group, shape.token_rows) as row:
                 call(shape.token_rows, item, row, end * shape.group)
             with many:
-                blocks = _row_blocks(shape, end - first)
-                # Later rows see more: they come first, and the last items are short.
-                block = blocks - 1 - item % blocks
+                block, head = item // shape.cache.heads, item % shape.cache.heads
+                if not streamed:
+                    # Later rows see more: they come first, and the last items are short.
+                    block = _row_blocks(shape, end - first) - 1 - block
                 row = first * shape.group + block * MOST_ROWS
-                call(MOST_ROWS, item // blocks, row, end * shape.group)
+                call(MOST_ROWS, head, row, end * shape.group)
 
     claim_items(
         e, frame, task.workers, lambda first, end: _items(e, shape, first, end), attend_item

@@ -32,6 +32,7 @@ FIELDS = (
     "segments",
     "segment_count",
     "claim_base",
+    "blocks_done",
     "output_rows",
     "sampled",
     "sequences",

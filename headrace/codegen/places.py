@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xdsl.ir import SSAValue
 
@@ -25,6 +25,7 @@ class Places:
     """Where a stage's code finds things, in a function that has the worker's frame.
 
     trip: the loop's current trip, 0 outside of the loop.
+    block: the first of the rows that the code is for, and their number; None: all of the step's.
     """
 
     e: Emitter
@@ -32,6 +33,7 @@ class Places:
     plan: Plan
     stage: StageOp
     trip: Value
+    block: tuple[Value, Value] | None = None
     _scratch_rows: int = field(default=0, init=False)
 
     @property
@@ -41,8 +43,19 @@ class Places:
 
     @property
     def row_count(self) -> Value:
-        """The number of rows of this stage: tokens of the step, or wanted outputs."""
+        """The number of rows of this stage: tokens of the step or block, or wanted outputs."""
+        if self.block is not None:
+            return self.block[1]
         return self.frame.get("outputs" if has_output_rows(self.stage) else "tokens")
+
+    @property
+    def first_row(self) -> Value:
+        """The first of these rows."""
+        return self.e.i64(0) if self.block is None else self.block[0]
+
+    def of_block(self, first: Value, count: Value) -> Places:
+        """The same for the rows of one block."""
+        return replace(self, block=(first, count))
 
     def private(self, offset: int) -> Value:
         """An address in the worker's private memory."""

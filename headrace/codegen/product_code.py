@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headrace.codegen.activations import RECORD_BYTES
 from headrace.codegen.places import Places
 from headrace.codegen.quantise import quantise_row
+from headrace.codegen.row_blocks import RowBlocks
 from headrace.codegen.row_code import RowCode
 from headrace.codegen.row_kernels import copy_row, pad_row
 from headrace.codegen.segment_code import Factor, SegmentCode
@@ -22,11 +23,21 @@ from headrace.ir.stages import Segment, has_axis, prologue, segments
 
 
 def emit_product_stage(places: Places) -> None:
-    """Emit a product stage: a worker's share of all its segments, one after the other."""
+    """Emit a product stage: all rows at once, or block by block where its reader takes blocks."""
+    if not places.plan.streams_rows(places.stage):
+        _emit_rows(places)
+        return
+    with RowBlocks(places.e, places.frame).each() as block:
+        _emit_rows(places.of_block(*block))
+
+
+def _emit_rows(places: Places) -> None:
+    """A worker's share of all segments, one after the other."""
     parts = segments(places.stage)
     factor = Factor(places, *_own_columns(places, parts), _form(places, parts))
     _emit_prologue(places, parts[0], factor)
-    Trace(places.e, places.frame, places.plan.traced).mark("entered")
+    with places.e.when(places.first_row.equals(0)):
+        Trace(places.e, places.frame, places.plan.traced).mark("entered")
     weights = _stream_start(places)
     for index, segment in enumerate(parts):
         weights = SegmentCode(places, segment, factor, index).emit(weights)
@@ -61,14 +72,15 @@ def _emit_prologue(places: Places, segment: Segment, factor: Factor) -> None:
     cols = factor.counts[0]
     padding = places.scratch_row() if cols % TILE_COLS else None
     blocks = BlockWalk(e, places.row_count, token_blocks(e.features, factor.form).sizes)
-    with e.range(0, places.row_count) as row:
+    with e.range(0, places.row_count) as index:
+        row = places.first_row + index
         rows.emit(row)
         source = rows.place(value, row)
         if padding is not None:
             pad_row(e, source, padding, cols, padded(cols))
             source = padding
-        blocks.enter(row)
-        first = blocks.first * factor.blocks + (row - blocks.first)
+        blocks.enter(index)
+        first = blocks.first * factor.blocks + (index - blocks.first)
         _enter(places, e.offset(source, factor.first, F32), first, blocks.size, factor)
 
 

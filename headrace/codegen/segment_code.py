@@ -69,8 +69,9 @@ class SegmentCode:
         if result is not None:
             by_columns = has_axis(self.at.stage, "columns")
             out = self.at.own_part(result) if by_columns else self.at.buffer(result)
-            start = self.e.offset(out, first * self.segment.unit_rows, F32)
-            self._multiply(weights, start, last - first, padded(width(result)))
+            stride = padded(width(result))
+            start = self.at.first_row * stride + first * self.segment.unit_rows
+            self._multiply(weights, self.e.offset(out, start, F32), last - first, stride)
         else:
             self._in_chunks(weights, first, last)
         return self.e.offset(weights, (last - first) * self.unit_bytes)
@@ -115,7 +116,8 @@ class SegmentCode:
             with trace.during("epilogue"), e.range(0, units) as unit, e.range(0, rows) as row:
                 line = e.offset(out, row * stride, F32)
                 products = e.offset(line, unit * unit_floats, F32)
-                UnitCode(self.at, self.segment, products, start + unit, row).emit()
+                token = self.at.first_row + row
+                UnitCode(self.at, self.segment, products, start + unit, token).emit()
 
 
 def _common_format(places: Places, segment: Segment) -> TileFormat:

@@ -61,9 +61,12 @@ def _layer_and_window(places: Places, op: AttentionOp) -> tuple[Value, Value]:
 
 def _emit_attention(places: Places) -> None:
     e, plan, op = places.e, places.plan, _attention(places.stage)
-    by_heads = has_axis(places.stage, "heads")
-    emit = attention_of_heads if by_heads else attention_share
-    share = emit(e.module, e.features, plan.attention_shape(op), plan.workers)
+    by_heads, shape = has_axis(places.stage, "heads"), plan.attention_shape(op)
+    if by_heads:
+        share = attention_of_heads(e.module, e.features, shape, plan.workers)
+    else:
+        streamed = plan.takes_blocks(places.stage)
+        share = attention_share(e.module, e.features, shape, plan.workers, streamed)
     query, out = places.buffer(op.query), places.buffer(places.stage.results_[0])
     sinks = () if op.sinks is None else (places.vector_weight(op.sinks),)
     heads = _own_heads(places) if by_heads else ()

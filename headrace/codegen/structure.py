@@ -10,11 +10,12 @@ from typing import TypeVar
 from xdsl.dialects.builtin import ModuleOp
 
 from headrace.errors import ProgramError
+from headrace.ir.attention_ops import AppendOp
 from headrace.ir.mapping_ops import LoopOp, StageOp, StreamOp
 from headrace.ir.model_ops import EmbeddingOp, SampleOp
 from headrace.ir.program_ops import ProgramOp
 from headrace.ir.shapes import features_of, matrix_shape
-from headrace.ir.stages import stage_name, stage_ops
+from headrace.ir.stages import has_axis, stage_kind, stage_name, stage_ops
 
 T = TypeVar("T")
 
@@ -57,6 +58,29 @@ class Structure:
 
     def in_loop(self, stage: StageOp) -> bool:
         return self.section(stage).loop is not None
+
+    def takes_blocks(self, stage: StageOp) -> bool:
+        """Whether a stage takes the rows of the one before block by block (`row_blocks.py`).
+
+        Attention does, of the product that appends its entries, if that is all it waits for, and if
+        the stage behind it waits for all of attention: from then on all know what they would know
+        if they had waited for the whole product.
+        """
+        stages = self.section(stage).stages
+        place = stages.index(stage)
+        if not has_axis(stage, "context") or not 0 < place < len(stages) - 1:
+            return False
+        before, behind = stages[place - 1], stages[place + 1]
+        appends = any(isinstance(op, AppendOp) for op in stage_ops(before))
+        only = _edges(stage) == [(stage_name(before), 0)]
+        known = (stage_name(stage), 0) in _edges(behind)
+        return stage_kind(before) == "product" and appends and only and known
+
+    def streams_rows(self, stage: StageOp) -> bool:
+        """Whether a stage hands on its rows block by block."""
+        stages = self.section(stage).stages
+        place = stages.index(stage) + 1
+        return place < len(stages) and self.takes_blocks(stages[place])
 
     def stage_trips(self, stage: StageOp) -> int:
         """How often a stage is executed in one step."""
@@ -110,6 +134,11 @@ class Structure:
     def stage_streams(self, stage: StageOp) -> list[StreamOp]:
         """The streams of one stage, worker by worker; none if it has no products."""
         return self.streams.get(stage_name(stage), [])
+
+
+def _edges(stage: StageOp) -> list[tuple[str, int]]:
+    """The stages that one waits for, and how many trips ago they ran."""
+    return [(each.stage_name, each.distance.data) for each in stage.after or ()]
 
 
 def _only_program(module: ModuleOp) -> ProgramOp:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from headrace.codegen.frame import Frame, worker_table
 from headrace.codegen.plan import Plan
+from headrace.codegen.row_blocks import RowBlocks
 from headrace.codegen.structure import Section
 from headrace.codegen.tile import Emitter, Value
 from headrace.codegen.tokens import await_workers
@@ -27,9 +28,20 @@ class Waits:
     plan: Plan
 
     def before(self, stage: StageOp) -> None:
-        """Wait for a stage's token edges; without any, go on."""
+        """Wait for a stage's token edges; without any, go on.
+
+        Who takes a step's rows in blocks waits for each of them when it comes to it.
+        """
         if stage.after is None or not stage.after.data or self.plan.workers == 1:
             return
+        if self.plan.takes_blocks(stage):
+            with self.e.when(RowBlocks(self.e, self.frame).count.equals(1)):
+                self._all(stage)
+        else:
+            self._all(stage)
+
+    def _all(self, stage: StageOp) -> None:
+        assert stage.after is not None
         targets = [
             self._target(stage, self._named(token.stage_name), token.distance.data)
             for token in stage.after.data

@@ -232,7 +232,7 @@ class WorkerCode:
     def _fill(self, e: Emitter, frame: Frame, control: Value, number: Value) -> None:
         frame.set("control", control)
         frame.set("worker", number)
-        for name in ("sequence", "claim_base", "trip"):
+        for name in ("sequence", "claim_base", "blocks_done", "trip"):
             frame.set(name, e.i64(0))
         for name in ("stream", "private", "trace"):
             frame.set(name, e.load(frame.worker_place(name, number), PTR))

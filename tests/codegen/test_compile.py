@@ -17,6 +17,7 @@ from headrace.codegen.plan import Plan
 from headrace.codegen.worker import WorkerCode
 from headrace.errors import ProgramError
 from headrace.ir.mapping_ops import StageOp
+from headrace.ir.stages import stage_kind, stage_name
 from headrace.passes.pipeline import map_program
 from tests.codegen.native import TARGETS
 from tests.ir.decoders import Decoder, program_of
@@ -105,6 +106,26 @@ def test_memory_of_a_program(name: str) -> None:
 def test_one_worker_needs_no_token_edges() -> None:
     plan = Plan(mapped("plain", workers=1), MAX_TOKENS)
     assert manifest_of(plan).token_edges_per_step == 0
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_attention_takes_rows_in_blocks_from_the_product_before_it(name: str) -> None:
+    plan, _ = planned(name)
+    takers = [stage for stage in plan.stages if plan.takes_blocks(stage)]
+    assert {stage_kind(stage) for stage in takers} == {"attention"}
+    for taker in takers:
+        before, behind = (plan.stages[plan.stages.index(taker) + step] for step in (-1, 1))
+        assert plan.streams_rows(before)
+        assert not plan.streams_rows(taker)
+        # What others did before attention is known from here on.
+        assert stage_name(taker) in {edge.stage_name for edge in behind.after or ()}
+
+
+def test_attention_by_heads_takes_what_its_own_worker_has_made() -> None:
+    module = program_of(DECODERS["plain"])
+    map_program(module, 2, mapping="columns")
+    plan = Plan(module, MAX_TOKENS)
+    assert not any(plan.takes_blocks(stage) or plan.streams_rows(stage) for stage in plan.stages)
 
 
 def test_kernels_are_shared_by_stages() -> None:
