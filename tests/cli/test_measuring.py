@@ -92,7 +92,7 @@ def test_bench_writes_a_trace(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_explain_shows_a_row_a_stage(capsys: Captured) -> None:
-    assert main(["explain", MODEL, "--prompt", "32", "--threads", "2"]) == 0
+    assert main(["explain", MODEL, "--prompt", "32", "--threads", "2", "--mapping", "rows"]) == 0
     shown = capsys.readouterr().out
     for stage in ("embed", "qkv ×2", "attention ×2", "out ×2", "gate_up ×2", "down ×2", "head"):
         assert re.search(rf"^ *{stage}  ", shown, re.MULTILINE)
