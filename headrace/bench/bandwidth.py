@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headrace.bench.read_kernel import ReadKernel
 from headrace.bench.spread import Spread
@@ -12,6 +12,9 @@ from headrace.runtime.memory import Memory
 
 _LEAST = 256 << 20
 _PAGE = 4096
+
+#: What counts as equally fast: rates differ so much from one measurement to the next.
+_AS_FAST = 0.95
 
 
 def probe_bytes(host: Host) -> int:
@@ -37,6 +40,16 @@ def read_bandwidth(
             seconds = _read(kernel, memory, cpus[:count], passes)
             found.append(memory.bytes * passes / seconds)
     return {count: Spread.of(found) for count, found in samples.items()}
+
+
+def fastest_workers(bandwidth: Mapping[int, Spread]) -> int:
+    """The most workers that do not read more slowly than fewer do.
+
+    Prompts and batches are bound by arithmetic and gain from each core; an answer alone is bound by
+    reading, and must not lose.
+    """
+    best = max(spread.median for spread in bandwidth.values())
+    return max(count for count, spread in bandwidth.items() if spread.median >= _AS_FAST * best)
 
 
 def _read(kernel: ReadKernel, memory: Memory, cpus: Sequence[int], passes: int) -> float:

@@ -13,11 +13,11 @@ from headrace.report.units import bandwidth_text, bytes_text
 _UNKNOWN = "the system does not tell"
 
 
-def findings(host: Host, special: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Names and values of what was found; `special` as in `advice`."""
+def findings(host: Host, special: frozenset[str], workers: int) -> Iterator[tuple[str, str]]:
+    """Names and values of what was found; `special` as in `advice`; `workers`: by default."""
     yield "processor", f"{host.model} ({host.cpu}, {host.isa})"
     yield "cores", _cores(host)
-    yield "workers by default", str(host.cores)
+    yield "workers by default", str(workers)
     yield "8-bit products", _dot(host, special)
     yield "half floats", _half(special)
     yield "caches", _caches(host)

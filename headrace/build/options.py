@@ -65,7 +65,10 @@ def _is_count(value: object) -> bool:
 
 
 def default_workers() -> int:
-    """One worker for each physical core that this process may use."""
-    from headrace.machine import probe_host
+    """One worker for each physical core that this process may use.
 
-    return probe_host().cores
+    Where `headrace doctor` has measured that fewer read faster, as many as those.
+    """
+    from headrace.machine import probe_host, recall_workers
+
+    return recall_workers(probe_host())

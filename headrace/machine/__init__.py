@@ -8,7 +8,7 @@ from headrace.machine.description import (
     parse_machine,
 )
 from headrace.machine.host import Host, probe_host
-from headrace.machine.memo import recall, remember
+from headrace.machine.memo import recall, recall_workers, remember
 
 __all__ = [
     "Host",
@@ -19,5 +19,6 @@ __all__ = [
     "parse_machine",
     "probe_host",
     "recall",
+    "recall_workers",
     "remember",
 ]

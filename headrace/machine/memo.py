@@ -10,6 +10,7 @@ from typing import Any, cast
 from headrace import cache
 from headrace.errors import CacheError, MachineError
 from headrace.machine.description import Machine, Rates
+from headrace.machine.host import Host
 
 FILE_NAME = "figures.json"
 
@@ -24,7 +25,7 @@ def recall(machine: Machine, directory: Path | None = None) -> Machine:
         CacheError: the note cannot be read.
     """
     path = (directory or cache.memo()) / FILE_NAME
-    noted = _read(path).get(_key(machine))
+    noted = _read(path).get(_key(machine.name, machine.cpu, machine.cores))
     if noted is None:
         return machine
     try:
@@ -37,25 +38,43 @@ def recall(machine: Machine, directory: Path | None = None) -> Machine:
         raise _unreadable(path, str(error)) from error
 
 
-def remember(machine: Machine, directory: Path | None = None) -> None:
+def recall_workers(host: Host, directory: Path | None = None) -> int:
+    """The workers noted for a host, or one a core; arguments and errors as `recall`."""
+    path = (directory or cache.memo()) / FILE_NAME
+    noted = _read(path).get(_key(host.model, host.cpu, host.cores), {}).get("workers", host.cores)
+    if type(noted) is not int or not 1 <= noted <= host.cores:
+        raise _unreadable(path, f"{noted!r} workers on {host.cores} cores")
+    return noted
+
+
+def remember(
+    machine: Machine, directory: Path | None = None, *, workers: int | None = None
+) -> None:
     """Note the machine's measured figures; `directory` as in `recall`.
+
+    Args:
+        workers: how many work best, where that was measured.
 
     Raises:
         CacheError: the note cannot be read or written.
     """
     path = (directory or cache.memo()) / FILE_NAME
-    figures = {
+    figures: dict[str, object] = {
         "read_bandwidth": machine.read_bandwidth,
         "token_exchange_s": machine.token_exchange_s,
         "rates": asdict(machine.rates),
     }
-    notes = {**_read(path), _key(machine): figures}
+    if workers is not None:
+        figures["workers"] = workers
+    notes = _read(path)
+    key = _key(machine.name, machine.cpu, machine.cores)
+    notes[key] = {**notes.get(key, {}), **figures}
     with cache.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(notes, indent=1, sort_keys=True), "utf-8")
 
 
-def _key(machine: Machine) -> str:
-    return f"{machine.name} ({machine.cpu}), {machine.cores} cores"
+def _key(name: str, cpu: str | None, cores: int) -> str:
+    return f"{name} ({cpu}), {cores} cores"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.bench.advice import advice
-from headrace.bench.bandwidth import probe_bytes, read_bandwidth
+from headrace.bench.bandwidth import fastest_workers, probe_bytes, read_bandwidth
 from headrace.bench.diagnosis import bandwidth_lines, findings, multiply_lines
 from headrace.bench.multiplier import multiply_rates
 from headrace.bench.spread import Spread
@@ -52,6 +52,14 @@ def test_multiplies_with_one_worker_and_with_all() -> None:
     assert text == "200 G multiply-adds/s (100 G multiply-adds/s to 300 G multiply-adds/s)"
 
 
+@pytest.mark.parametrize(
+    ("rates", "workers"),
+    [({1: 10, 2: 19, 4: 30}, 4), ({1: 10, 2: 13.2, 4: 11.6}, 2), ({1: 10, 2: 10, 4: 9.6}, 4)],
+)
+def test_as_many_workers_as_do_not_slow_reading(rates: dict[int, float], workers: int) -> None:
+    assert fastest_workers({count: Spread.of([rate]) for count, rate in rates.items()}) == workers
+
+
 def test_worker_counts_end_with_all() -> None:
     assert worker_counts(1) == (1,)
     assert worker_counts(2) == (1, 2)
@@ -94,16 +102,17 @@ def test_advice(
 
 
 def test_findings_name_the_lowerings() -> None:
-    found = dict(findings(GOOD, VNNI))
+    found = dict(findings(GOOD, VNNI, 2))
+    assert found["workers by default"] == "2"
     assert found["8-bit products"].startswith("vpdpbusd")
     assert found["caches"] == "L1d 48 KiB, L2 1 MiB, L3 32 MiB"
-    narrow = dict(findings(GOOD, frozenset({"avx2", "f16c"})))
+    narrow = dict(findings(GOOD, frozenset({"avx2", "f16c"}), 2))
     assert narrow["8-bit products"].startswith("vpmaddubsw, vpmaddwd (AVX2)")
     assert narrow["half floats"] == "converted by the processor"
-    plain = dict(findings(GOOD, frozenset()))
+    plain = dict(findings(GOOD, frozenset(), 2))
     assert plain["8-bit products"].startswith("plain lowering")
     assert plain["half floats"] == "converted by integer arithmetic"
-    limited = dict(findings(replace(GOOD, cpu_quota=1.5, memory_bytes=None), VNNI))
+    limited = dict(findings(replace(GOOD, cpu_quota=1.5, memory_bytes=None), VNNI, 1))
     assert limited["cores"].endswith("grants 1.5")
     assert limited["memory"] == "the system does not tell"
 

@@ -12,7 +12,9 @@ from headrace.machine import (
     described_machines,
     load_machine,
     parse_machine,
+    probe_host,
     recall,
+    recall_workers,
     remember,
 )
 
@@ -114,6 +116,17 @@ def test_a_measurement_is_remembered_for_its_machine_only(tmp_path: Path) -> Non
     assert recall(machine, tmp_path) == measured
     assert recall(machine.with_cores(1), tmp_path) == machine.with_cores(1)
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+def test_the_best_number_of_workers_is_remembered(tmp_path: Path) -> None:
+    host = probe_host(affinity=range(4))
+    assert recall_workers(host, tmp_path) == host.cores
+    remember(host.machine(), tmp_path, workers=1)
+    remember(host.machine().with_measured(read_bandwidth=9e9), tmp_path)  # and is kept
+    assert recall_workers(host, tmp_path) == 1
+    remember(host.machine(), tmp_path, workers=host.cores + 1)
+    with pytest.raises(CacheError, match="workers on"):
+        recall_workers(host, tmp_path)
 
 
 def test_the_cache_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
