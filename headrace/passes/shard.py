@@ -70,6 +70,8 @@ class ShardPass(ModulePass):
                 f"there is no mapping {self.mapping!r}", where="shard", hint=f"one of {known}"
             )
         require_stages(op)
+        for stage in stages_of(op):
+            stage.shard = None  # one of another number of workers
         chosen = self._chosen(tuple(stages_of(op)))
         by_anchor = {_anchor(stage): shard for stage, shard in chosen.items()}
         sums = [each for each, shard in by_anchor.items() if shard.axis == "columns"]
