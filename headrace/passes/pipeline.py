@@ -22,10 +22,6 @@ from headrace.passes.shard import ShardPass
 if TYPE_CHECKING:
     from headrace.machine.description import Machine
 
-#: What a wait costs, in the time that a signal takes from core to core: workers do not come to it
-#: at once, and their streams of reads stop and start again.
-WAIT = 8
-
 #: Called after each pass with its name and the module, which it must not change.
 Observer = Callable[[str, ModuleOp], None]
 
@@ -82,7 +78,7 @@ def map_program(
 def _figures(machine: Machine) -> tuple[int, int]:
     """A machine's workers, and the bytes that each reads in the time of an exchange."""
     share = machine.read_bandwidth / machine.cores
-    return machine.cores, round(WAIT * machine.token_exchange_s * share)
+    return machine.cores, round(machine.token_exchange_s * share)
 
 
 def _verify(module: ModuleOp, where: str) -> None:

@@ -47,7 +47,7 @@ class ShardPass(ModulePass):
 
     workers: 1 or more.
     mapping: "rows" for no chains, "columns" for all that are possible, "auto" for those that are
-        cheaper on the machine.
+        cheaper on the machine. There are none where a worker would be without rows of a product.
     exchange: what one exchange costs there: bytes of weights that a worker reads meanwhile. 0 for a
         machine of which nothing is known: "auto" is then "rows".
 
@@ -88,12 +88,20 @@ class ShardPass(ModulePass):
 
     def _chosen(self, stages: tuple[StageOp, ...]) -> dict[StageOp, Shard]:
         """The shards of the stages in chains that are worth it."""
-        if self.workers == 1 or self.mapping == "rows":
+        if self.workers == 1 or self.mapping == "rows" or not self._is_work_for_all(stages):
             return {}
         chains = attention_chains(stages, self.workers)
         chosen = joined(filter(self._is_worth_it, chains))
         chains = product_chains(stages, chosen, self.workers)
         return chosen | joined(filter(self._is_worth_it, chains))
+
+    def _is_work_for_all(self, stages: tuple[StageOp, ...]) -> bool:
+        """Whether each worker has rows of every product.
+
+        Nobody waits for one without rows, who reads what it adds up when others have gone on.
+        """
+        products = (stage for stage in stages if stage_kind(stage) == "product")
+        return all(sum(each.units for each in segments(s)) >= self.workers for s in products)
 
     def _is_worth_it(self, chain: Chain) -> bool:
         if self.mapping == "columns":
