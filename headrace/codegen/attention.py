@@ -31,6 +31,9 @@ from headrace.codegen.tile import (
     function,
 )
 
+#: Segments a worker from which on a token's heads are one item.
+MANY_A_WORKER = 4
+
 #: KV blocks of each head that are asked for before the queries are there.
 PREFETCH_BLOCKS = 1
 
@@ -128,8 +131,12 @@ def _item_share(task: _Task, streamed: bool) -> None:
     def attend_item(first: Value, end: Value, item: Value) -> None:
         """Item `item` of the segment of the tokens `first` .. `end`."""
         with e.otherwise((end - first).equals(1)) as (one, many):
-            with one, e.range(first * shape.group, end * shape.group, shape.token_rows) as row:
-                call(shape.token_rows, item, row, end * shape.group)
+            with (
+                one,
+                e.range(item, item + _heads_of_item(e, frame, shape, task.workers)) as head,
+                e.range(first * shape.group, end * shape.group, shape.token_rows) as row,
+            ):
+                call(shape.token_rows, head, row, end * shape.group)
             with many:
                 block, head = item // shape.cache.heads, item % shape.cache.heads
                 if not streamed:
@@ -139,14 +146,22 @@ def _item_share(task: _Task, streamed: bool) -> None:
                 call(MOST_ROWS, head, row, end * shape.group)
 
     claim_items(
-        e, frame, task.workers, lambda first, end: _items(e, shape, first, end), attend_item
+        e, frame, task.workers, lambda first, end: _items(task, first, end), attend_item
     )
 
 
-def _items(e: Emitter, shape: AttentionShape, first: Value, end: Value) -> Value:
-    """Items of the segment of the tokens `first` .. `end`: of one token, one a KV head."""
-    blocks = _row_blocks(shape, end - first)
-    return e.select((end - first).equals(1), e.i64(1), blocks) * shape.cache.heads
+def _items(task: _Task, first: Value, end: Value) -> Value:
+    """Items of the segment of the tokens `first` .. `end`: of one token some KV heads each."""
+    e, heads = task.e, task.shape.cache.heads
+    one = e.i64(heads) // _heads_of_item(e, task.frame, task.shape, task.workers)
+    return e.select((end - first).equals(1), one, _row_blocks(task.shape, end - first) * heads)
+
+
+def _heads_of_item(e: Emitter, frame: Frame, shape: AttentionShape, workers: int) -> Value:
+    """KV heads of an item of one token: all where there are many such, so that who reads one head
+    asks for the next one's entries and not for what another worker will read."""
+    many = frame.get("segment_count") >= MANY_A_WORKER * workers
+    return e.select(many, e.i64(shape.cache.heads), 1)
 
 
 def _row_blocks(shape: AttentionShape, tokens: Value) -> Value:
