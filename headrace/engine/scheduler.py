@@ -142,7 +142,7 @@ class Scheduler:
         most = self._max_tokens - decoding
         if not decoding or self._priority == "prompts":
             return most
-        return min(max(decoding, LEAST_CHUNK), most)
+        return min(max(3 * decoding // 4, LEAST_CHUNK), most)
 
     def _steps(self) -> int:
         """Steps of the schedule: one while prompts are being read, none if nobody decodes yet."""
