@@ -145,9 +145,7 @@ def _item_share(task: _Task, streamed: bool) -> None:
                 row = first * shape.group + block * MOST_ROWS
                 call(MOST_ROWS, head, row, end * shape.group)
 
-    claim_items(
-        e, frame, task.workers, lambda first, end: _items(task, first, end), attend_item
-    )
+    claim_items(e, frame, task.workers, lambda first, end: _items(task, first, end), attend_item)
 
 
 def _items(task: _Task, first: Value, end: Value) -> Value:
