@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from headrace.engine.choice import Grammar
 from headrace.errors import RequestError
@@ -13,7 +13,10 @@ from headrace.server.protocol.structure import (
     JsonObjectFormat,
     JsonSchemaFormat,
     ResponseFormat,
+    StructuredOutputs,
 )
+
+Given = TypeVar("Given")
 
 
 def grammar_of(request: Guided, form: ResponseFormat | None) -> Grammar | None:
@@ -39,23 +42,19 @@ def _by_format(form: ResponseFormat | None) -> list[Grammar]:
 
 
 def _by_extension(request: Guided) -> list[Grammar]:
-    wanted = request.structured_outputs
-    found: list[Grammar] = []
-    for schema in (wanted.json_ if wanted else None, request.guided_json):
-        if schema is not None:
-            found.append(json_schema(schema))
-    for regex in (wanted.regex if wanted else None, request.guided_regex):
-        if regex is not None:
-            found.append(Grammar("regex", regex))
-    for choices in (wanted.choice if wanted else None, request.guided_choice):
-        if choices is not None:
-            found.append(Grammar("lark", _one_of(choices)))
-    for lark in (wanted.grammar if wanted else None, request.guided_grammar):
-        if lark is not None:
-            found.append(Grammar("lark", lark))
-    if wanted is not None and wanted.json_object:
-        found.append(Grammar("json_object", ""))
-    return found
+    wanted = request.structured_outputs or StructuredOutputs()
+    choices = _given(wanted.choice, request.guided_choice)
+    return [
+        *map(json_schema, _given(wanted.json_, request.guided_json)),
+        *(Grammar("regex", each) for each in _given(wanted.regex, request.guided_regex)),
+        *(Grammar("lark", _one_of(each)) for each in choices),
+        *(Grammar("lark", each) for each in _given(wanted.grammar, request.guided_grammar)),
+        *([Grammar("json_object", "")] if wanted.json_object else []),
+    ]
+
+
+def _given(*values: Given | None) -> list[Given]:
+    return [each for each in values if each is not None]
 
 
 def json_schema(schema: dict[str, Any] | str) -> Grammar:

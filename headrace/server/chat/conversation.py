@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from headrace.engine.choice import Grammar
 from headrace.errors import RequestError
+from headrace.server.chat.constrain import answer_grammar
 from headrace.server.chat.form import ChatForm, form_of
 from headrace.server.chat.history import template_messages
 from headrace.server.protocol.messages import Message
@@ -41,6 +43,7 @@ class Conversation:
 
     messages: Sequence[Message]
     use: ToolUse = ToolUse()
+    grammar: Grammar | None = None
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     stops: tuple[str, ...] = ()
 
@@ -50,13 +53,13 @@ class Prompt:
     """What the model reads, and how what it writes is read.
 
     Attributes:
-        reasons: the answer may begin with reasoning; inside: it does, already in the prompt.
+        grammar: what the answer must be.
     """
 
     tokens: list[int]
     reading: Reading
+    grammar: Grammar | None
     form: ChatForm
-    inside: bool
 
 
 async def prompt_of(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
@@ -82,8 +85,8 @@ def _prompt(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
     return Prompt(
         tokens=tokenizer.encode(text, special=True, bos=False),
         reading=_reading(tokenizer, form, conversation, inside=inside),
+        grammar=answer_grammar(form, conversation.use, conversation.grammar, inside=inside),
         form=form,
-        inside=inside,
     )
 
 

@@ -1,4 +1,4 @@
-"""What all bodies of requests have in common: strict types, bounds, and what to do with the unknown.
+"""What all bodies of requests have in common: strict types, bounds, unknown fields.
 
 A field that no model here names is ignored, as OpenAI's clients expect: they send fields of other
 services along. A field that would change the answer and that headrace has nothing for is named,

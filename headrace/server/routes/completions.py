@@ -31,9 +31,7 @@ DEFAULT_TOKENS = 16  # OpenAI's
 router = APIRouter(tags=["OpenAI"])
 
 
-@router.post(
-    "/v1/completions", response_model=Completion, responses={200: STREAMED, **ERRORS}
-)
+@router.post("/v1/completions", response_model=Completion, responses={200: STREAMED, **ERRORS})
 async def completions(body: CompletionRequest, request: Request) -> Response:
     """Go on with a text."""
     engine = engine_of(request, body.model)
@@ -54,7 +52,11 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     )
     count = body.n or 1
     jobs = jobs_of(engine, body, prompts, count, terms)
-    reading = Reading(engine.tokenizer.stream, partial(ReasoningSplit, None), None, stop_texts(body.stop))
+    reading = Reading(
+        text=engine.tokenizer.stream,
+        reasoning=partial(ReasoningSplit, None),
+        stops=stop_texts(body.stop),
+    )
     turn = Turn(engine, jobs, reading, count=count, prefix="cmpl-")
     texts = [engine.tokenizer.decode(each) if body.echo else "" for each in prompts]
     echoes = [text for text in texts for _ in range(count)]

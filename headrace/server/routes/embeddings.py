@@ -33,9 +33,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
 
 
 async def _whole(engine: EngineClient, inputs: Sequence[list[int]], *, base64: bool) -> bytes:
-    async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(engine.embed(tokens)) for tokens in inputs]
-    vectors = [each.result() for each in asked]
+    vectors = await asyncio.gather(*(engine.embed(each) for each in inputs))
     count = sum(map(len, inputs))
     return msgspec.json.encode(
         {

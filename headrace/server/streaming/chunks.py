@@ -1,7 +1,7 @@
 """Server-sent events, written with as little work as there can be for each.
 
-Everything but the text is the same in all chunks of a choice: its bytes are made once, and a chunk is these,
-the text as JSON, and the rest.
+Everything but the text is the same in all chunks of a choice: its bytes are made once, and a chunk
+is these, the text as JSON, and the rest.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ async def follow_all(
 async def _side_by_side(
     engine: EngineClient, jobs: Sequence[Job], answers: Sequence[Answer]
 ) -> AsyncGenerator[tuple[int, Fresh], None]:
-    """The later jobs of a prompt wait for the first one's first token: they find its keys and values."""
+    """A prompt's later jobs wait for the first one's first token: they find its keys and values."""
     queue: asyncio.Queue[tuple[int, Fresh | None]] = asyncio.Queue()
     read = [asyncio.Event() for _ in jobs]
 

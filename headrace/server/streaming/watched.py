@@ -1,7 +1,7 @@
 """Responses that end with their client: whole ones, and streams of events.
 
-The work is done inside of the response, so that whoever goes away while it is done, streaming or not,
-takes it along: the generators are closed, which cancels their jobs in the engine.
+The work is done inside of the response, so that a client that goes away takes it along, streaming
+or not: the generators are closed, which cancels their jobs in the engine.
 """
 
 from __future__ import annotations
