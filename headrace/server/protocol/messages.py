@@ -20,7 +20,7 @@ FOREIGN = {
 }
 
 
-def _only_text(part: object) -> object:
+def only_text(part: object) -> object:
     kind = cast("dict[str, object]", part).get("type") if isinstance(part, dict) else None
     if isinstance(kind, str) and kind in FOREIGN:
         what = f"{FOREIGN[kind]} are not supported: this model reads text"
@@ -39,7 +39,7 @@ class RefusalPart(Body):
 
 
 Part = Annotated[
-    Annotated[TextPart | RefusalPart, Field(discriminator="type")], BeforeValidator(_only_text)
+    Annotated[TextPart | RefusalPart, Field(discriminator="type")], BeforeValidator(only_text)
 ]
 Parts = Annotated[list[Part], Field(max_length=MOST_PARTS)]
 
