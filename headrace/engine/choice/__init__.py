@@ -1,1 +1,0 @@
-"""Tokens that the host chooses: penalties, biases, log-probabilities and grammars."""
