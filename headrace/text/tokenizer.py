@@ -92,6 +92,11 @@ class Tokenizer:
         return self._spec.stop_ids
 
     @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Special tokens, sorted: they are not text, and `decode` leaves them out."""
+        return tuple(sorted(id for id, added in self._added.items() if added.special))
+
+    @property
     def size(self) -> int:
         """Tokens in the vocabulary; a model's logits may be wider."""
         return self._backend.get_vocab_size(with_added_tokens=True)
