@@ -35,4 +35,5 @@ def admit(job: Job, stops: tuple[int, ...], program: Program) -> Work:
         )
     limit = min(request.max_tokens, program.context - len(tokens) + 1)
     sampling = request.sampling(vocabulary)
-    return Work(job, SequenceState(tokens, limit, sampling, own, job.client))
+    hosted = job.choice is not None
+    return Work(job, SequenceState(tokens, limit, sampling, own, job.client, hosted))

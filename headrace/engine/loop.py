@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from time import monotonic
 
 from headrace.engine.blocks import BlockPool
+from headrace.engine.choices import Choices
 from headrace.engine.driver import POLL_SECONDS
 from headrace.engine.job import EndReason, Event, ServiceStats
 from headrace.engine.scheduler import Scheduler
@@ -38,6 +39,7 @@ class Loop:
         self._program = program
         self._pool = BlockPool(program.storage.blocks)
         self._scheduler = Scheduler(self._pool, program.manifest.max_tokens, slots=slots)
+        self._choices = Choices(self._scheduler)
         self._works: dict[SequenceState, Work] = {}
         self._deadline = inf
         self._interrupted = interrupted
@@ -76,20 +78,22 @@ class Loop:
             self.end(work, reason, message)
 
     def step(self) -> None:
-        """Run one schedule, if there is work."""
+        """Run one schedule, if there is work; meanwhile the host chooses tokens of others."""
         self._expire()
         schedule = self._scheduler.next()
         if schedule is None:
+            self._choose()
             return
         for sequence in self._scheduler.places.settle():
             self._program.set_blocks(sequence.slot, sequence.blocks)
         for sequence in self._scheduler.scheduled:
             self._works[sequence].begin()
         self._follow(schedule)
+        outputs = self._scheduler.outputs
+        self._choices.note((self._works[each] for each in outputs), self._program.logits())
         self._scheduler.finish()
         for sequence in self._scheduler.scheduled:
-            if sequence.finish_reason is not None:
-                del self._works[sequence]
+            self._forget(self._works[sequence])
 
     def stats(self) -> ServiceStats:
         """Figures; any thread may ask."""
@@ -113,6 +117,9 @@ class Loop:
         """Run a schedule, and tell of its tokens as they come."""
         pause = self._pause()
         self._program.submit(schedule)
+        if self._choices:
+            self._choose()
+            self._program.cancel()
         counts: Counter[SequenceState] = Counter()
         finished = False
         while not finished:
@@ -127,18 +134,38 @@ class Loop:
         fresh: dict[Work, None] = {}
         for sampled in self._program.poll():
             sequence = self._scheduler.take(sampled)
-            work = self._works[sequence]
-            work.saw(sampled.token)
-            fresh[work] = None
             counts[sequence] += 1
+            if not sequence.hosted:
+                work = self._works[sequence]
+                work.saw(sampled.token)
+                fresh[work] = None
+                self._generated += 1
+        self._tell(fresh)
+
+    def _choose(self) -> None:
+        """Let the host choose tokens whose logits are there."""
+        fresh: list[Work] = []
+        for work, error in self._choices.settle():
+            if error is not None:
+                self.end(work, "error", error)
+                continue
             self._generated += 1
-        events = [event for work in fresh for event in self._news(work)]
+            fresh.append(work)
+            self._forget(work)
+        self._tell(fresh)
+
+    def _tell(self, works: Iterable[Work]) -> None:
+        """Tell of what sequences have got since the last time."""
+        events: list[Event] = []
+        for work in works:
+            reason = work.sequence.finish_reason
+            events += work.told() if reason is None else work.end(reason)
         if events:
             self._deliver(events)
 
-    def _news(self, work: Work) -> list[Event]:
-        reason = work.sequence.finish_reason
-        return work.told() if reason is None else work.end(reason)
+    def _forget(self, work: Work) -> None:
+        if work.sequence.finish_reason is not None:
+            del self._works[work.sequence]
 
     def _pause(self) -> float:
         waited_for = any(not each.produced for each in self._scheduler.outputs)

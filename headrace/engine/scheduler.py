@@ -104,13 +104,20 @@ class Scheduler:
                 self._remove(sequence)
         self._segments = []
 
-    def choose(self, sequence: SequenceState, token: int) -> None:
-        """Note the token that the host has chosen, between schedules or during one without it."""
+    def choose(self, sequence: SequenceState, token: int, *, last: bool) -> None:
+        """Note the token that the host has chosen, between schedules or during one without it.
+
+        last: whether nothing may follow.
+        """
         sequence.choosing = False
         self._take(sequence, token)
+        if last and sequence.finish_reason is None:
+            sequence.finish_reason = "stop"
+        if sequence.finish_reason is not None:
+            self._remove(sequence)
 
     def drop(self, sequence: SequenceState) -> None:
-        """Forget a sequence that has ended or is to end, between schedules."""
+        """Forget a sequence, between schedules or during one without it."""
         sequence.finish_reason = sequence.finish_reason or "cancelled"
         sequence.choosing = False
         if sequence.slot >= 0:

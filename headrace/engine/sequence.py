@@ -90,8 +90,9 @@ class SequenceState:
         end = min(start + count, self.known)
         outputs = np.array([end - start - 1] if end == self.known else [], np.int32)
         left = self.limit - len(self.produced)
+        sampling = Sampling() if self.hosted else self.sampling
         tokens = self.tokens(start, end)
-        return Segment(self.slot, tokens, start, outputs, left, self.sampling, self.stops)
+        return Segment(self.slot, tokens, start, outputs, left, sampling, self.stops)
 
     def was_fed(self, segment: Segment) -> None:
         """A schedule with this segment has ended."""

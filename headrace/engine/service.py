@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 
 from headrace.engine.admission import admit
+from headrace.engine.choice.choice import Choice
+from headrace.engine.choice.chooser import Chooser
+from headrace.engine.choice.grammars import Grammars
 from headrace.engine.inbox import Inbox, Order
 from headrace.engine.job import Ended, Event, Job, Refused, ServiceSettings, ServiceStats
 from headrace.engine.loop import Loop
@@ -26,6 +30,7 @@ class Service:
 
     Args:
         stops: the model's stop tokens.
+        grammars: of the model's tokens; None: no job may have a grammar.
         deliver: takes events; never called by two threads at once. While it runs no token is made.
 
     Attributes:
@@ -36,11 +41,14 @@ class Service:
         self,
         program: Program,
         stops: Sequence[int],
+        grammars: Grammars | None,
         settings: ServiceSettings,
         deliver: Callable[[list[Event]], None],
     ) -> None:
         self._program = program
         self._stops = tuple(stops)
+        self._grammars = grammars
+        self._preparer = ThreadPoolExecutor(1, "headrace-grammars")
         self._most = settings.slots + settings.queue
         self._deliver = deliver
         self._inbox = Inbox()
@@ -65,8 +73,10 @@ class Service:
         else:
             if (refusal := self._enter(work)) is not None:
                 self._tell([refusal])
+            elif job.choice is None:
+                self._add(work)
             else:
-                self._order(partial(self._loop.add, work), urgent=self._loop.has_room)
+                self._preparer.submit(self._prepare, work, job.choice)
 
     def cancel(self, id: str) -> None:
         """End a job after the step that runs; nothing happens if it has ended. For any thread."""
@@ -85,6 +95,28 @@ class Service:
             self._drained_by = monotonic() + drain_seconds
         self._order(_nothing, urgent=drain_seconds <= 0)
         self._thread.join()
+        self._preparer.shutdown()
+
+    def _add(self, work: Work) -> None:
+        self._order(partial(self._loop.add, work), urgent=self._loop.has_room)
+
+    def _prepare(self, work: Work, choice: Choice) -> None:
+        """Compile a grammar, which may take a second."""
+        vocabulary, sampling = self._program.manifest.vocabulary, work.sequence.sampling
+        try:
+            work.chooser = Chooser(choice, sampling, vocabulary, self._grammars, work.job.tokens)
+        except RequestError as error:
+            self._order(partial(self._refuse, work, error), urgent=True)
+        else:
+            self._add(work)
+
+    def _refuse(self, work: Work, error: RequestError) -> None:
+        """Refuse a job that has been counted in."""
+        if work.ended:
+            return
+        with self._lock:
+            del self._jobs[work.job.id]
+        self._tell([Refused(work.job.id, "invalid", str(error))])
 
     def _enter(self, work: Work) -> Refused | None:
         """Count a job in, or say why not."""

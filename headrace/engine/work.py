@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
+from headrace.engine.choice.chooser import Chooser
 from headrace.engine.job import Ended, EndReason, Event, Job, TokenLogprobs, Tokens, Usage
 from headrace.engine.sequence import SequenceState
 
@@ -15,12 +16,14 @@ class Work:
     """One job on its way through a service.
 
     Attributes:
+        chooser: chooses its tokens, where the host does.
         begun: when it was first fed. first, last: when its first and last tokens were seen.
         ended: whether its last event is made.
     """
 
     job: Job
     sequence: SequenceState
+    chooser: Chooser | None = None
     submitted: float = field(default_factory=monotonic)
     begun: float | None = None
     first: float | None = None

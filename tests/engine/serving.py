@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from headrace.api import Model
+from headrace.engine.choice.grammars import Grammars
 from headrace.engine.job import Ended, Event, Job, Refused, ServiceSettings, Tokens
 from headrace.engine.service import Service
 
@@ -65,11 +66,13 @@ class Answers:
 
 @contextmanager
 def serving(
-    model: Model, *, queue: int = 256, slots: int = 64
+    model: Model, *, grammars: Grammars | None = None, queue: int = 256, slots: int = 64
 ) -> Iterator[tuple[Service, Answers]]:
     """A service without stop tokens; at its end no block is in use."""
     answers = Answers()
-    service = Service(model.program, (), ServiceSettings(queue=queue, slots=slots), answers.deliver)
+    service = Service(
+        model.program, (), grammars, ServiceSettings(queue=queue, slots=slots), answers.deliver
+    )
     try:
         yield service, answers
     finally:
