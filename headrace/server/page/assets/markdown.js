@@ -4,7 +4,7 @@ const ITEM = /^( *)(?:[-*+]|(\d{1,9})[.)])\s+(.*)$/;
 const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const INLINE =
-  /(`+)(.+?)\1|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:.*?\S)?)\*|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/;
+  /(`+)(.+?)\1|\*\*(\S(?:.*?\S)??)\*\*|\*(\S(?:.*?\S)??)\*|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/;
 
 export function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
