@@ -75,7 +75,7 @@ class Gate:
             answer.abort()
 
     def _log(self, scope: Scope, note: Note, status: int | None) -> None:
-        if scope["path"] in QUIET and status == 200:
+        if scope["path"] in QUIET and status in (200, 503):
             return
         client = scope.get("client")
         logs.event(

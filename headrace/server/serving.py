@@ -15,7 +15,13 @@ import uvloop
 from fastapi import FastAPI
 
 from headrace.engine.job import ServiceSettings
-from headrace.errors import ConfigurationError, EngineDiedError, HeadraceError, UnavailableError
+from headrace.errors import (
+    ConfigurationError,
+    EngineDiedError,
+    HeadraceError,
+    MachineError,
+    UnavailableError,
+)
 from headrace.server import logs
 from headrace.server.addresses import listen, url
 from headrace.server.app import create_app, guarded
@@ -110,13 +116,17 @@ async def _run(client: EngineClient, lifecycle: Lifecycle, models: Models, addre
     except HeadraceError as error:
         lifecycle.fail(error)
         return
+    except Exception as error:
+        logs.LOG.exception("failure")
+        lifecycle.fail(MachineError(f"the model '{client.name}' could not be loaded: {error!r}"))
+        return
     opened = client.opened
     logs.event("loaded", model=client.name, threads=opened.threads, context=opened.context)
     if models.ready:
         lifecycle.loaded()
         notify("READY=1")
         logs.event("ready", url=address, models=",".join(models.names))
-    how = await client.ended
+    how = await asyncio.shield(client.ended)
     if how is not None:
         lifecycle.fail(EngineDiedError(f"the engine of model '{client.name}' {how}"))
 

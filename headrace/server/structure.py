@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from headrace.engine.choice import Grammar
+from headrace.engine.choice.choice import Grammar
 from headrace.errors import RequestError
 from headrace.server.protocol.structure import (
     Guided,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from headrace.engine.choice import Grammar
+from headrace.engine.choice.choice import Grammar
 from headrace.errors import RequestError
 from headrace.server.chat.constrain import answer_grammar
 from headrace.server.chat.form import ChatForm, form_of

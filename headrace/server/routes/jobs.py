@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headrace.engine.choice import Choice, Grammar
+from headrace.engine.choice.choice import Choice, Grammar
 from headrace.engine.job import Job
 from headrace.errors import ContextLengthError, RequestError
 from headrace.server.link.client import EngineClient

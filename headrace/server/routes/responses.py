@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from headrace.engine.choice import Grammar
+from headrace.engine.choice.choice import Grammar
 from headrace.server.chat.conversation import Conversation, prompt_of
 from headrace.server.chat.items import messages_of
 from headrace.server.chat.use import tool_use
