@@ -73,3 +73,58 @@ class ProgramError(HeadraceError):
 
 class MachineError(HeadraceError):
     """The machine cannot do what was asked: memory, workers, instruction set."""
+
+
+class ConfigurationError(HeadraceError):
+    """A setting is unknown or out of its range, or contradicts another; `where` says who gave it."""
+
+
+class AuthenticationError(HeadraceError):
+    """A request does not show a key that the server accepts."""
+
+
+class ForbiddenError(HeadraceError):
+    """A request comes from a web page that is not the server's own."""
+
+
+class BodySizeError(HeadraceError):
+    """A request's body has more bytes than the server takes."""
+
+
+class BodyTimeoutError(HeadraceError):
+    """A request's body does not come in time."""
+
+
+class ModelNotFoundError(HeadraceError):
+    """A request names a model that is not served."""
+
+
+class UnavailableError(HeadraceError):
+    """A request cannot be taken now.
+
+    Attributes:
+        retry_after: seconds after which to try again; None: this server will not answer again.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.retry_after = retry_after
+
+
+class QueueFullError(UnavailableError):
+    """As many requests wait as may."""
+
+
+class DeadlineError(UnavailableError):
+    """An answer took longer than a request may."""
+
+
+class EngineDiedError(UnavailableError):
+    """The process that computed an answer has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +92,11 @@ class Tokenizer:
         return self._spec.stop_ids
 
     @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Special tokens, sorted: they are not text, and `decode` leaves them out."""
+        return tuple(sorted(id for id, added in self._added.items() if added.special))
+
+    @property
     def size(self) -> int:
         """Tokens in the vocabulary; a model's logits may be wider."""
         return self._backend.get_vocab_size(with_added_tokens=True)
@@ -159,9 +164,17 @@ class Tokenizer:
         stream = self.stream(special=special)
         return "".join([*map(stream.push, ids), stream.flush()])
 
-    def stream(self, *, special: bool = False) -> TextStream:
-        """A decoder that takes one token at a time; `special` as in `decode`."""
+    def stream(self, *, special: bool = False, keep: Iterable[str] = ()) -> TextStream:
+        """A decoder that takes one token at a time.
+
+        Args:
+            special: as in `decode`.
+            keep: special tokens that occur in one of these texts are written out nevertheless.
+        """
         token_bytes = self.token_bytes if special else self._token_bytes_without_specials
+        kept = frozenset(self._specials_within(tuple(keep)))
+        if kept and not special:
+            token_bytes = self._token_bytes_with(kept)
         return TextStream(token_bytes, strip_prefix_space=self._spec.strip_prefix_space)
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -186,6 +199,18 @@ class Tokenizer:
     def _token_bytes_without_specials(self, token_id: int) -> bytes:
         added = self._added.get(token_id)
         return b"" if added is not None and added.special else self.token_bytes(token_id)
+
+    def _specials_within(self, texts: tuple[str, ...]) -> Iterator[int]:
+        for token_id, added in self._added.items():
+            if added.special and any(added.content in text for text in texts):
+                yield token_id
+
+    def _token_bytes_with(self, kept: frozenset[int]) -> Callable[[int], bytes]:
+        def token_bytes(token_id: int) -> bytes:
+            plain = token_id not in kept
+            return (self._token_bytes_without_specials if plain else self.token_bytes)(token_id)
+
+        return token_bytes
 
     def _bos(self, wanted: bool) -> list[int]:
         if not wanted:

@@ -1,0 +1,1 @@
+"""Tokens that the host chooses: penalties, biases, log-probabilities and grammars."""

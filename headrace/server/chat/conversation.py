@@ -1,0 +1,106 @@
+"""A conversation, from its messages to the tokens of a prompt and how the answer is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from headrace.engine.choice import Grammar
+from headrace.errors import RequestError
+from headrace.server.chat.constrain import answer_grammar
+from headrace.server.chat.form import ChatForm, form_of
+from headrace.server.chat.history import template_messages
+from headrace.server.protocol.messages import Message
+from headrace.server.reasoning import ReasoningSplit
+from headrace.server.streaming.answer import Reading
+from headrace.server.tools.split import CallSplit
+from headrace.text import Tokenizer
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The tools of a request, and whether they are called.
+
+    Attributes:
+        tools: as OpenAI's clients send them.
+        mode: the model may call (auto), must call (required), or must call `named`.
+    """
+
+    tools: Sequence[Plain] = ()
+    mode: Literal["auto", "required", "named"] = "auto"
+    named: str | None = None
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is asked of a model, in the form in which all routes ask."""
+
+    messages: Sequence[Message]
+    use: ToolUse = ToolUse()
+    grammar: Grammar | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads, and how what it writes is read.
+
+    Attributes:
+        grammar: what the answer must be.
+    """
+
+    tokens: list[int]
+    reading: Reading
+    grammar: Grammar | None
+    form: ChatForm
+
+
+async def prompt_of(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
+    """The prompt of a conversation; rendered and encoded beside the event loop.
+
+    Raises:
+        TemplateError: the model has no template, or it refuses these messages.
+        RequestError: a message cannot be written.
+    """
+    return await asyncio.to_thread(_prompt, tokenizer, conversation)
+
+
+def _prompt(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
+    template = tokenizer.chat_template
+    form = form_of(template.source)
+    tools = list(conversation.use.tools)
+    messages = template_messages(conversation.messages, form, tools)
+    if not messages:
+        raise RequestError("there are no messages", where="messages")
+    native = {"tools": tools} if tools and form.native_tools else {}
+    text = template.render(messages, **{**conversation.variables, **native})
+    inside = form.reasoning is not None and text.rstrip().endswith(form.reasoning.opening)
+    return Prompt(
+        tokens=tokenizer.encode(text, special=True, bos=False),
+        reading=_reading(tokenizer, form, conversation, inside=inside),
+        grammar=answer_grammar(form, conversation.use, conversation.grammar, inside=inside),
+        form=form,
+    )
+
+
+def _reading(
+    tokenizer: Tokenizer, form: ChatForm, conversation: Conversation, *, inside: bool
+) -> Reading:
+    marks = form.reasoning
+    keep = () if marks is None else (marks.opening, marks.closing)
+    names = frozenset(tool["function"]["name"] for tool in conversation.use.tools)
+    if names:
+        keep = (*keep, *form.tools.literals)
+    return Reading(
+        text=partial(tokenizer.stream, keep=keep),
+        reasoning=partial(ReasoningSplit, marks, inside=inside),
+        calls=partial(CallSplit, form.tools, names) if names else None,
+        stops=conversation.stops,
+    )

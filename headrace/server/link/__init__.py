@@ -1,0 +1,1 @@
+"""Between the HTTP process and the engines: messages over a pair of sockets, never pickles."""

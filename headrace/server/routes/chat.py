@@ -1,0 +1,92 @@
+"""`/v1/chat/completions`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from headrace.errors import RequestError
+from headrace.server.chat.conversation import Conversation, prompt_of
+from headrace.server.chat.use import tool_use
+from headrace.server.protocol.chat import ChatCompletion, ChatRequest
+from headrace.server.protocol.sampling import stop_texts
+from headrace.server.routes.jobs import Terms, jobs_of
+from headrace.server.routes.serving import (
+    ERRORS,
+    STREAMED,
+    client_of,
+    engine_of,
+    event_stream,
+    settings_of,
+)
+from headrace.server.streaming import chat
+from headrace.server.streaming.turn import Turn
+from headrace.server.streaming.watched import Whole
+from headrace.server.structure import grammar_of
+
+router = APIRouter(tags=["OpenAI"])
+
+
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletion,
+    responses={200: STREAMED, **ERRORS},
+)
+async def chat_completions(body: ChatRequest, request: Request) -> Response:
+    """Answer a conversation."""
+    engine = engine_of(request, body.model)
+    logprobs = _logprobs(body)
+    prompt = await prompt_of(engine.tokenizer, conversation_of(body))
+    terms = Terms(
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        logprobs=logprobs,
+        grammar=prompt.grammar,
+        client=client_of(request),
+        seconds=settings_of(request).request_timeout,
+    )
+    count = body.n or 1
+    jobs = jobs_of(engine, body, [prompt.tokens], count, terms)
+    turn = Turn(
+        engine,
+        jobs,
+        prompt.reading,
+        count=count,
+        prefix="chatcmpl-",
+        reasons=prompt.form.reasoning is not None,
+    )
+    told = logprobs is not None
+    if not body.stream:
+        return Whole(partial(chat.whole, turn, logprobs=told))
+    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    return event_stream(request, chat.events(turn, logprobs=told, usage=usage))
+
+
+def conversation_of(body: ChatRequest) -> Conversation:
+    """What a chat request asks."""
+    parallel = body.parallel_tool_calls is not False
+    return Conversation(
+        messages=body.messages,
+        use=tool_use(body.tools or (), body.tool_choice, parallel=parallel),
+        grammar=grammar_of(body, body.response_format),
+        variables=_variables(body),
+        stops=stop_texts(body.stop),
+    )
+
+
+def _variables(body: ChatRequest) -> dict[str, Any]:
+    """Of the template: what the request gives it, and how hard to think."""
+    effort = {} if body.reasoning_effort is None else {"reasoning_effort": body.reasoning_effort}
+    if body.reasoning_effort == "none":
+        effort["enable_thinking"] = False
+    return {**effort, **(body.chat_template_kwargs or {})}
+
+
+def _logprobs(body: ChatRequest) -> int | None:
+    if body.top_logprobs and not body.logprobs:
+        raise RequestError(
+            "top_logprobs needs logprobs", where="top_logprobs", hint='add "logprobs": true'
+        )
+    return (body.top_logprobs or 0) if body.logprobs else None

@@ -1,0 +1,66 @@
+"""`/v1/completions`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from headrace.errors import RequestError
+from headrace.server.protocol.completions import Completion, CompletionRequest
+from headrace.server.protocol.sampling import stop_texts
+from headrace.server.reasoning import ReasoningSplit
+from headrace.server.routes.jobs import Terms, jobs_of
+from headrace.server.routes.serving import (
+    ERRORS,
+    STREAMED,
+    client_of,
+    engine_of,
+    event_stream,
+    settings_of,
+)
+from headrace.server.routes.texts import token_lists
+from headrace.server.streaming import completion
+from headrace.server.streaming.answer import Reading
+from headrace.server.streaming.turn import Turn
+from headrace.server.streaming.watched import Whole
+from headrace.server.structure import grammar_of
+
+DEFAULT_TOKENS = 16  # OpenAI's
+router = APIRouter(tags=["OpenAI"])
+
+
+@router.post("/v1/completions", response_model=Completion, responses={200: STREAMED, **ERRORS})
+async def completions(body: CompletionRequest, request: Request) -> Response:
+    """Go on with a text."""
+    engine = engine_of(request, body.model)
+    told = body.logprobs is not None
+    if told and body.echo:
+        raise RequestError(
+            "log-probabilities of the prompt are not supported",
+            where="echo",
+            hint="ask for echo or for logprobs",
+        )
+    prompts = await token_lists(engine.tokenizer, body.prompt)
+    terms = Terms(
+        max_tokens=body.max_tokens or DEFAULT_TOKENS,
+        logprobs=body.logprobs,
+        grammar=grammar_of(body, body.response_format),
+        client=client_of(request),
+        seconds=settings_of(request).request_timeout,
+    )
+    count = body.n or 1
+    jobs = jobs_of(engine, body, prompts, count, terms)
+    reading = Reading(
+        text=engine.tokenizer.stream,
+        reasoning=partial(ReasoningSplit, None),
+        stops=stop_texts(body.stop),
+    )
+    turn = Turn(engine, jobs, reading, count=count, prefix="cmpl-")
+    texts = [engine.tokenizer.decode(each) if body.echo else "" for each in prompts]
+    echoes = [text for text in texts for _ in range(count)]
+    if not body.stream:
+        return Whole(partial(completion.whole, turn, echoes, logprobs=told))
+    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    return event_stream(request, completion.events(turn, echoes, logprobs=told, usage=usage))

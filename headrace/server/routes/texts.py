@@ -1,0 +1,32 @@
+"""Prompts as requests bring them: a text, tokens, or several of either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from headrace.text import Tokenizer
+
+#: Characters that are encoded in less than a millisecond.
+SHORT = 4096
+
+Prompts = str | list[int] | list[str] | list[list[int]]
+
+
+async def token_lists(tokenizer: Tokenizer, prompts: Prompts) -> list[list[int]]:
+    """The tokens of each prompt; long texts are encoded beside the event loop."""
+    several = _several(prompts)
+    if sum(len(each) for each in several if isinstance(each, str)) <= SHORT:
+        return _encoded(tokenizer, several)
+    return await asyncio.to_thread(_encoded, tokenizer, several)
+
+
+def _several(prompts: Prompts) -> Sequence[str | list[int]]:
+    if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
+        return [cast("str | list[int]", prompts)]
+    return cast("list[str | list[int]]", prompts)
+
+
+def _encoded(tokenizer: Tokenizer, prompts: Sequence[str | list[int]]) -> list[list[int]]:
+    return [tokenizer.encode(each) if isinstance(each, str) else each for each in prompts]
