@@ -87,8 +87,12 @@ class ForbiddenError(HeadraceError):
     """A request comes from a web page that is not the server's own."""
 
 
-class BodyError(HeadraceError):
-    """A request's body is too large, or does not come in time."""
+class BodySizeError(HeadraceError):
+    """A request's body has more bytes than the server takes."""
+
+
+class BodyTimeoutError(HeadraceError):
+    """A request's body does not come in time."""
 
 
 class ModelNotFoundError(HeadraceError):

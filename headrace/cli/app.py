@@ -35,6 +35,21 @@ app.command(
 """,
 )
 app.command(
+    "headrace.cli.serve:serve",
+    help="""Serve models behind an OpenAI-compatible API, until Ctrl-C or SIGTERM.
+
+    Every option can also be a variable (HEADRACE_PORT) or a line of headrace.toml (port = 8000);
+    the command line comes first, then variables, then the file.
+    """,
+    help_epilogue="""Examples:
+
+- `headrace serve smollm2` serves this machine at http://127.0.0.1:8000/v1, and a page at /.
+- `headrace serve small=smollm2 large=model.gguf` serves two under these names.
+- `headrace serve smollm2 --host 0.0.0.0 --api-key-file keys` serves others too.
+- `headrace serve --print-config` shows all settings.
+""",
+)
+app.command(
     "headrace.cli.models:pull",
     help="Fetch a model into the cache; nothing is loaded or compiled.",
     help_epilogue="""Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,9 @@ from headrace.server.sources import Given, from_environment, from_file, from_fla
 DEFAULT_FILE = Path("headrace.toml")
 DAY = 24 * 3600.0
 
-Key = Annotated[str, Meta(pattern=r"^[!-+\--~]{1,512}$")]  # printable ASCII, no blank, no comma
+#: Printable ASCII without blanks and commas.
+KEY = re.compile(r"[!-+\--~]{1,512}")
+Key = Annotated[str, Meta(pattern=rf"^{KEY.pattern}$")]
 Count = Annotated[int, Meta(ge=1, le=1 << 40)]
 Seconds = Annotated[float, Meta(gt=0, le=DAY)]
 

@@ -29,7 +29,7 @@ class Engine:
 
     def start(self, deliver: Callable[[list[Event]], None]) -> Service:
         """Start the loop that feeds the workers."""
-        return Service(self.program, self.stops, None, self.settings, deliver)
+        return Service(self.program, self.stops, self.settings, deliver)
 
 
 def open_engine(order: Open, outbox: Outbox) -> Engine:
