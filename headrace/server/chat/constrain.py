@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.engine.choice import Grammar
+from headrace.engine.choice.choice import Grammar
 from headrace.server.chat.form import ChatForm
 
 
