@@ -25,7 +25,7 @@ class StopStrings:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
-        self._held = ""
+        self._held: str = ""
         self.met = False
 
     def push(self, text: str) -> str:

@@ -37,8 +37,9 @@ def grammar_of(request: Guided, form: ResponseFormat | None) -> Grammar | None:
 
 def _by_format(form: ResponseFormat | None) -> list[Grammar]:
     if isinstance(form, JsonSchemaFormat):
-        return [json_schema(form.json_schema.schema_)]
-    return [Grammar("json_object", "")] if isinstance(form, JsonObjectFormat) else []
+        schema = form.json_schema
+        return [json_schema(schema.schema_, strict=bool(schema.strict))]
+    return [Grammar("json_object")] if isinstance(form, JsonObjectFormat) else []
 
 
 def _by_extension(request: Guided) -> list[Grammar]:
@@ -49,7 +50,7 @@ def _by_extension(request: Guided) -> list[Grammar]:
         *(Grammar("regex", each) for each in _given(wanted.regex, request.guided_regex)),
         *(Grammar("lark", _one_of(each)) for each in choices),
         *(Grammar("lark", each) for each in _given(wanted.grammar, request.guided_grammar)),
-        *([Grammar("json_object", "")] if wanted.json_object else []),
+        *([Grammar("json_object")] if wanted.json_object else []),
     ]
 
 
@@ -57,10 +58,14 @@ def _given(*values: Given | None) -> list[Given]:
     return [each for each in values if each is not None]
 
 
-def json_schema(schema: dict[str, Any] | str) -> Grammar:
-    """The grammar of a JSON schema, given as an object or as its text."""
+def json_schema(schema: dict[str, Any] | str, *, strict: bool = False) -> Grammar:
+    """The grammar of a JSON schema, given as an object or as its text.
+
+    Args:
+        strict: whether a keyword that cannot be enforced is an error, or passed over.
+    """
     text = schema if isinstance(schema, str) else json.dumps(schema, ensure_ascii=False)
-    return Grammar("json_schema", text)
+    return Grammar("json_schema", text, strict)
 
 
 def _one_of(texts: Sequence[str]) -> str:

@@ -62,6 +62,13 @@ class Prompt:
     form: ChatForm
 
 
+def effort_variables(effort: str | None) -> Plain:
+    """A template's variables for how hard to think."""
+    if effort is None:
+        return {}
+    return {"reasoning_effort": effort, "enable_thinking": effort not in ("none", "minimal")}
+
+
 async def prompt_of(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
     """The prompt of a conversation; rendered and encoded beside the event loop.
 
@@ -79,8 +86,10 @@ def _prompt(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
     messages = template_messages(conversation.messages, form, tools)
     if not messages:
         raise RequestError("there are no messages", where="messages")
-    native = {"tools": tools} if tools and form.native_tools else {}
-    text = template.render(messages, **{**conversation.variables, **native})
+    variables: Plain = dict(conversation.variables)
+    if tools and form.native_tools:
+        variables["tools"] = tools
+    text = template.render(messages, **variables)
     inside = form.reasoning is not None and text.rstrip().endswith(form.reasoning.opening)
     return Prompt(
         tokens=tokenizer.encode(text, special=True, bos=False),

@@ -22,7 +22,6 @@ MOST_CHOICES = 16
 MOST_LOGPROBS = 20
 MOST_STOPS = 16
 LONGEST_STOP = 1024
-MOST_BIASES = 4096
 MOST_MESSAGES = 16384
 MOST_TOOLS = 128
 MOST_PARTS = 4096
@@ -80,7 +79,9 @@ def _shallow(value: dict[str, Any]) -> dict[str, Any]:
         level = [inner for each in level for inner in _inside(each)]
         if not level:
             return value
-    raise PydanticCustomError("too_deep", f"it is nested more than {DEEPEST} levels deep")
+    raise PydanticCustomError(
+        "too_deep", "it is nested more than {most} levels deep", {"most": DEEPEST}
+    )
 
 
 def _inside(value: object) -> list[object]:

@@ -21,11 +21,14 @@ FOREIGN = {
 
 
 def only_text(part: object) -> object:
-    kind = cast("dict[str, object]", part).get("type") if isinstance(part, dict) else None
+    """The part as it came, if it is text; for validators that run before."""
+    if not isinstance(part, dict):
+        return part
+    kind = cast("dict[str, object]", part).get("type")
     if isinstance(kind, str) and kind in FOREIGN:
         what = f"{FOREIGN[kind]} are not supported: this model reads text"
         raise PydanticCustomError("unsupported", "{what}", {"what": what})
-    return part
+    return cast("dict[str, object]", part)
 
 
 class TextPart(Body):

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from headrace.engine.choice.choice import MOST_BIASES
 from headrace.server.protocol.base import (
     INT32,
     INT63,
     LONGEST_STOP,
-    MOST_BIASES,
     MOST_STOPS,
     Body,
     Name,
@@ -39,7 +39,7 @@ class Drawn(Body):
     seed: Annotated[int, Field(ge=-INT63, le=INT63)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     logit_bias: Annotated[dict[BiasKey, Bias], Field(max_length=MOST_BIASES)] | None = None
     ignore_eos: bool | None = None
     stop_token_ids: Annotated[list[TokenId], Field(max_length=64)] | None = None

@@ -13,7 +13,7 @@ Choices = Annotated[list[Expression], Field(min_length=1, max_length=1024)]
 
 
 class JsonSchema(Body):
-    """A schema by name. Answers follow it whether or not `strict` is set."""
+    """A schema by name. Answers follow it; `strict` refuses keywords that cannot be enforced."""
 
     name: Name
     description: Text | None = None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headrace.errors import RequestError
-from headrace.server.chat.conversation import Conversation, prompt_of
+from headrace.server.chat.conversation import Conversation, effort_variables, prompt_of
 from headrace.server.chat.use import tool_use
 from headrace.server.protocol.chat import ChatCompletion, ChatRequest
 from headrace.server.protocol.sampling import stop_texts
@@ -78,10 +78,7 @@ def conversation_of(body: ChatRequest) -> Conversation:
 
 def _variables(body: ChatRequest) -> dict[str, Any]:
     """Of the template: what the request gives it, and how hard to think."""
-    effort = {} if body.reasoning_effort is None else {"reasoning_effort": body.reasoning_effort}
-    if body.reasoning_effort == "none":
-        effort["enable_thinking"] = False
-    return {**effort, **(body.chat_template_kwargs or {})}
+    return {**effort_variables(body.reasoning_effort), **(body.chat_template_kwargs or {})}
 
 
 def _logprobs(body: ChatRequest) -> int | None:

@@ -105,11 +105,6 @@ def _limit(
 def _choice(request: Drawn, terms: Terms, vocabulary: int) -> Choice | None:
     """What the host has to do for each token; None where nothing is asked for."""
     biases = {int(key): value for key, value in (request.logit_bias or {}).items()}
-    unknown = next((each for each in biases if each >= vocabulary), None)
-    if unknown is not None:
-        raise RequestError(
-            f"{unknown} is not a token: they go from 0 to {vocabulary - 1}", where="logit_bias"
-        )
     choice = Choice(
         presence_penalty=request.presence_penalty or 0.0,
         frequency_penalty=request.frequency_penalty or 0.0,
@@ -118,4 +113,5 @@ def _choice(request: Drawn, terms: Terms, vocabulary: int) -> Choice | None:
         logprobs=terms.logprobs,
         grammar=terms.grammar,
     )
+    choice.check(vocabulary)
     return None if choice == Choice() else choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from headrace.server.link.client import EngineClient
 from headrace.server.protocol.models import ModelList, ModelShown
 from headrace.server.routes.serving import ERRORS, all_engines, engine_of
 
+STARTED = int(time.time())
 router = APIRouter(tags=["OpenAI"])
 
 
@@ -29,7 +31,7 @@ def _shown(engine: EngineClient) -> dict[str, Any]:
     return {
         "id": engine.name,
         "object": "model",
-        "created": engine.created,
+        "created": STARTED,
         "owned_by": "headrace",
         "max_model_len": engine.context,
     }

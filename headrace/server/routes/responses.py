@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headrace.engine.choice.choice import Grammar
-from headrace.server.chat.conversation import Conversation, prompt_of
+from headrace.server.chat.conversation import Conversation, effort_variables, prompt_of
 from headrace.server.chat.items import messages_of
 from headrace.server.chat.use import tool_use
 from headrace.server.protocol.responses import NamedTool, ResponsesRequest, SchemaFormat
@@ -80,20 +80,20 @@ def _grammar(body: ResponsesRequest) -> Grammar | None:
 
 def _variables(body: ResponsesRequest) -> dict[str, Any]:
     effort = None if body.reasoning is None else body.reasoning.effort
-    told = {} if effort is None else {"reasoning_effort": effort}
-    return {**told, **(body.chat_template_kwargs or {})}
+    return {**effort_variables(effort), **(body.chat_template_kwargs or {})}
 
 
 def _repeated(body: ResponsesRequest) -> dict[str, Any]:
     """Fields of the request that the answer repeats."""
-    given = body.model_dump(mode="json", by_alias=True)
-    text = given["text"] or {}
+    given: dict[str, Any] = body.model_dump(mode="json", by_alias=True)
+    text: dict[str, Any] = given["text"] or {}
+    reasoning: dict[str, Any] = given["reasoning"] or {}
     return {
         "instructions": body.instructions,
         "max_output_tokens": body.max_output_tokens,
         "metadata": body.metadata or {},
         "parallel_tool_calls": body.parallel_tool_calls is not False,
-        "reasoning": {"effort": (given["reasoning"] or {}).get("effort"), "summary": None},
+        "reasoning": {"effort": reasoning.get("effort"), "summary": None},
         "temperature": 1.0 if body.temperature is None else body.temperature,
         "text": {"format": text.get("format") or {"type": "text"}},
         "tool_choice": given["tool_choice"] or "auto",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 from starlette.requests import Request
 
-from headrace.errors import RequestError
+from headrace.errors import HeadraceError, RequestError
 from headrace.server.config import Settings
-from headrace.server.errors import error_body
+from headrace.server.errors import reply_to
 from headrace.server.link.client import EngineClient
 from headrace.server.link.models import Models
 from headrace.server.protocol.errors import ErrorShown
 from headrace.server.streaming.chunks import event
 from headrace.server.streaming.watched import EventStream
+
+log = logging.getLogger(__name__)
 
 #: What may come instead of an answer, for the OpenAPI document.
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -69,7 +72,13 @@ def client_of(request: Request) -> str:
 
 def event_stream(request: Request, events: AsyncGenerator[bytes, None]) -> EventStream:
     """A response of server-sent events; an error in mid-stream is one of them."""
-    return EventStream(events, lambda error: event(error_body(error)), settings_of(request).ping)
+    return EventStream(events, _failed, settings_of(request).ping)
+
+
+def _failed(error: Exception) -> bytes:
+    if not isinstance(error, HeadraceError):
+        log.error("a stream of events failed", exc_info=error)
+    return event(reply_to(error).body)
 
 
 def _models(request: Request) -> Models:

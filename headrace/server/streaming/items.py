@@ -107,10 +107,19 @@ class OutputItems:
             kind = f"response.{part['type']}.done"
             yield {"type": kind, **place, "content_index": 0, "text": part["text"], **extra}
             yield self._part("response.content_part.done")
-        yield {"type": "response.output_item.done", "output_index": place["output_index"], "item": item}
+        yield {
+            "type": "response.output_item.done",
+            "output_index": place["output_index"],
+            "item": item,
+        }
 
     def _part(self, kind: str) -> Plain:
-        return {"type": kind, **self._place(), "content_index": 0, "part": dict(self._last["content"][0])}
+        return {
+            "type": kind,
+            **self._place(),
+            "content_index": 0,
+            "part": dict(self._last["content"][0]),
+        }
 
     def _place(self) -> Plain:
         return {"item_id": self._last["id"], "output_index": len(self.items) - 1}

@@ -25,8 +25,8 @@ async def whole(turn: Turn, terms: Plain) -> bytes:
     """
     last: Plain = {}
     async with aclosing(_events(turn, terms)) as events:
-        async for last in events:
-            pass
+        async for each in events:
+            last = each
     return msgspec.json.encode(last["response"])
 
 

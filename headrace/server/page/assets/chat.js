@@ -7,6 +7,7 @@ import { Answer, addQuestion, clear, scrollToEnd } from "./turns.js";
 
 const find = (id) => document.getElementById(id);
 const prompt = find("prompt");
+const LOADING_MS = 1000;
 
 let models = [];
 let messages = [];
@@ -18,7 +19,9 @@ async function loadModels() {
     showModels(models);
     problem("");
   } catch (error) {
-    report(error);
+    if (error.status !== 503) return report(error);
+    problem("The server is loading its models.");
+    setTimeout(loadModels, LOADING_MS);
   }
 }
 
