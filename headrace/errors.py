@@ -76,7 +76,7 @@ class MachineError(HeadraceError):
 
 
 class ConfigurationError(HeadraceError):
-    """A setting is unknown or out of its range, or contradicts another; `where` says who gave it."""
+    """A setting is unknown, out of its range, or contradicts another; `where`: who gave it."""
 
 
 class AuthenticationError(HeadraceError):

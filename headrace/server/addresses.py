@@ -50,6 +50,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url(listener: socket.socket) -> str:
     """Where a browser finds what listens there."""
-    host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host: str = listener.getsockname()[0]
+    port: int = listener.getsockname()[1]
+    shown: str = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

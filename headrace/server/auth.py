@@ -103,7 +103,7 @@ def all_keys(settings: Settings) -> list[str]:
 
 
 def require_safe(settings: Settings) -> None:
-    """Raise ConfigurationError if others could use the server, and nobody has said that they may."""
+    """Raise ConfigurationError if others could use the server, and nobody said that they may."""
     if settings.loopback or settings.insecure or all_keys(settings):
         return
     raise ConfigurationError(

@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         receive_timeout: seconds until a request's head, and then its body, must be there, and until
             a client must have read what it was sent.
         request_timeout: seconds that an answer may take.
+        ping: seconds of silence after which a stream says that it is alive.
         drain: seconds that requests have to end when the server is to stop.
         log_prompts: write prompts to the log.
     """
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
     receive_timeout: Seconds = 30.0
     request_timeout: Seconds = 600.0
+    ping: Seconds = 15.0
     drain: Annotated[float, Meta(ge=0, le=DAY)] = 30.0
     log_prompts: bool = False
 
@@ -131,7 +133,8 @@ def configure(
     given = {name: value for layer in layers for name, value in layer.items()}
     values = {name: _value(name, each) for name, each in given.items()}
     origins = {name: each.where for name, each in given.items()}
-    return Configuration(Settings(**values), origins, None if path is None else str(path))
+    settings = msgspec.convert(values, Settings)
+    return Configuration(settings, origins, None if path is None else str(path))
 
 
 def _file(asked: Path | None, environment: Mapping[str, str]) -> Path | None:

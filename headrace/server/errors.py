@@ -47,7 +47,7 @@ SHAPES: tuple[tuple[type[HeadraceError], Shape], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An error, ready to be sent; `body` is also what a stream that has begun tells."""
+    """An error, ready to be sent."""
 
     status: int
     body: dict[str, Any]
@@ -61,22 +61,27 @@ def reply_to(error: Exception) -> ErrorReply:
     """What a client is told of an error; of one that is not deliberate, only that there was one."""
     if isinstance(error, HeadraceError):
         shape = next(shape for kind, shape in SHAPES if isinstance(error, kind))
-        body = error_body(_message(error), shape, error.where)
+        body = told(_message(error), shape, error.where)
         return ErrorReply(shape.status, body, _headers(error))
     if isinstance(error, RequestValidationError):
         return ErrorReply(400, _validation_body(error))
     if isinstance(error, HTTPException):
         kind = INVALID if error.status_code < 500 else FAILURE
-        body = error_body(str(error.detail), Shape(error.status_code, kind))
+        body = told(str(error.detail), Shape(error.status_code, kind))
         return ErrorReply(error.status_code, body, error.headers or {})
     shape = Shape(500, FAILURE, "internal_error")
-    return ErrorReply(500, error_body("the server failed on this request", shape))
+    return ErrorReply(500, told("the server failed on this request", shape))
 
 
-def error_body(message: str, shape: Shape, param: str | None = None) -> dict[str, Any]:
+def told(message: str, shape: Shape, param: str | None = None) -> dict[str, Any]:
     """OpenAI's error object, and the id under which the log has the request."""
-    told = {"message": message, "type": shape.type, "param": param, "code": shape.code}
-    return {"error": {**told, "request_id": request_id()}}
+    fields = {"message": message, "type": shape.type, "param": param, "code": shape.code}
+    return {"error": {**fields, "request_id": request_id()}}
+
+
+def error_body(error: Exception) -> dict[str, Any]:
+    """An error as an event of a stream that has begun."""
+    return reply_to(error).body
 
 
 def install(app: FastAPI) -> None:
@@ -107,4 +112,4 @@ def _validation_body(error: RequestValidationError) -> dict[str, Any]:
     place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     param = ".".join(place) or None
     message = first["msg"] if param is None else f"{param}: {first['msg']}"
-    return error_body(message, Shape(400, INVALID), param)
+    return told(message, Shape(400, INVALID), param)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from headrace.server.errors import INVALID, Shape, error_body
+from headrace.server.errors import INVALID, Shape, told
 
 #: Of a request's line and headers.
 MOST_HEAD = 64 << 10
@@ -51,7 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def resting(self) -> bool:
         """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
+        return cycle is None or cycle.response_complete
 
     def abort(self) -> None:
         """End the connection now, whatever is still to be sent."""
@@ -100,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _refuse(self, status: int, message: str) -> None:
-        body = msgspec.json.encode(error_body(message, Shape(status, INVALID)))
+        body = msgspec.json.encode(told(message, Shape(status, INVALID)))
         head = (
             b"content-type: application/json\r\nconnection: close\r\n"
             b"content-length: %d\r\n\r\n" % len(body)

@@ -87,7 +87,7 @@ class Whole:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._bodies.read(Headers(scope=scope), receive)
         exchange = _Exchange(body, send)
-        work = asyncio.create_task(self._app(scope, exchange.receive, exchange.send))
+        work = asyncio.ensure_future(self._app(scope, exchange.receive, exchange.send))
         watch = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)

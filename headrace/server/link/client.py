@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Literal
 
@@ -77,6 +78,7 @@ class EngineClient:
         self._inboxes: dict[str, Inbox] = {}
         self._asked: dict[int, asyncio.Future[ServiceStats]] = {}
         self._closing = False
+        self._created = 0
         self._process: EngineProcess | None = None
         self._connection: Connection | None = None
         self._opened: Opened | None = None
@@ -113,6 +115,11 @@ class EngineClient:
         return self.opened.vocabulary
 
     @property
+    def created(self) -> int:
+        """When the model was loaded: seconds since 1970; 0 until then."""
+        return self._created
+
+    @property
     def process_id(self) -> int | None:
         return None if self._process is None else self._process.child.pid
 
@@ -129,7 +136,7 @@ class EngineClient:
         self._connection.send(self._order)
         opened = await self._opening
         self._tokenizer = await asyncio.to_thread(Tokenizer.from_json, opened.tokenizer)
-        self._opened = opened
+        self._opened, self._created = opened, int(time.time())
         self.state = "ready"
 
     async def close(self, seconds: float) -> None:
@@ -178,6 +185,10 @@ class EngineClient:
             if not ended:
                 inbox.watch.left()
                 self._send(Cancel(job.id))
+
+    def cancel(self, id: str) -> None:
+        """Let a job end now; what it has is still to come, then `Ended`."""
+        self._send(Cancel(id))
 
     async def stats(self) -> ServiceStats:
         """What the engine does and has done; raises as `generate`."""

@@ -1,4 +1,4 @@
-"""Messages on a stream of bytes: four bytes of length, little-endian, and so many of MessagePack."""
+"""Messages on a stream of bytes: four bytes of length, little-endian, and so many of content."""
 
 from __future__ import annotations
 

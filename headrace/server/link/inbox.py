@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from headrace.engine.job import Ended, Event, Refused, TokenLogprobs, Tokens
+from headrace.engine.job import Ended, Event, Refused, Tokens
 from headrace.errors import HeadraceError
 
 
@@ -65,19 +65,23 @@ class Inbox:
             finally:
                 self._waiting = None
         first = self._events.popleft()
-        return self._joined(first) if isinstance(first, Tokens) else first
+        if isinstance(first, Tokens) and (more := self._more_tokens()):
+            return _joined([first, *more])
+        return first
 
-    def _joined(self, first: Tokens) -> Tokens:
-        if not (self._events and isinstance(self._events[0], Tokens)):
-            return first
-        tokens = list(first.tokens)
-        logprobs: list[TokenLogprobs] = list(first.logprobs or ())
+    def _more_tokens(self) -> list[Tokens]:
+        more: list[Tokens] = []
         while self._events and isinstance(following := self._events[0], Tokens):
-            tokens += following.tokens
-            logprobs += following.logprobs or ()
+            more.append(following)
             self._events.popleft()
-        return Tokens(first.id, tokens, logprobs if first.logprobs is not None else None)
+        return more
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+
+def _joined(parts: list[Tokens]) -> Tokens:
+    tokens = [token for part in parts for token in part.tokens]
+    logprobs = [each for part in parts for each in part.logprobs or ()]
+    return Tokens(parts[0].id, tokens, None if parts[0].logprobs is None else logprobs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.build import Artifact, Options, build, default_workers
+from headrace.engine.choice.grammars import Grammars
 from headrace.engine.job import Event, ServiceSettings
 from headrace.engine.service import Service
 from headrace.machine import Host, probe_host
@@ -22,14 +23,14 @@ class Engine:
     """A loaded model that nobody drives yet."""
 
     program: Program
-    tokenizer: Tokenizer
+    grammars: Grammars | None
     stops: tuple[int, ...]
     settings: ServiceSettings
     opened: Opened
 
     def start(self, deliver: Callable[[list[Event]], None]) -> Service:
         """Start the loop that feeds the workers."""
-        return Service(self.program, self.stops, self.settings, deliver)
+        return Service(self.program, self.stops, self.grammars, self.settings, deliver)
 
 
 def open_engine(order: Open, outbox: Outbox) -> Engine:
@@ -53,7 +54,12 @@ def open_engine(order: Open, outbox: Outbox) -> Engine:
         read_seconds=min(program.sweep(1) for _ in range(SWEEPS)),
         tokenizer=tokenizer.to_json(),
     )
-    return Engine(program, tokenizer, stops, order.service, opened)
+    return Engine(program, _grammars(tokenizer, opened.vocabulary), stops, order.service, opened)
+
+
+def _grammars(tokenizer: Tokenizer, vocabulary: int) -> Grammars | None:
+    """None: the model has no stop token, so that no answer in a form could end."""
+    return Grammars(tokenizer, vocabulary) if tokenizer.stop_ids else None
 
 
 def _program(artifact: Artifact, order: Open, cpus: tuple[int, ...]) -> Program:
