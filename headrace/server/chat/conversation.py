@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from headrace.engine.choice.choice import Grammar
 from headrace.errors import RequestError
 from headrace.server.chat.constrain import answer_grammar
 from headrace.server.chat.form import ChatForm, form_of
 from headrace.server.chat.history import template_messages
+from headrace.server.chat.use import NO_TOOLS, ToolUse
 from headrace.server.protocol.messages import Message
 from headrace.server.reasoning import ReasoningSplit
 from headrace.server.streaming.answer import Reading
@@ -23,26 +24,11 @@ Plain = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
-    """The tools of a request, and whether they are called.
-
-    Attributes:
-        tools: as OpenAI's clients send them.
-        mode: the model may call (auto), must call (required), or must call `named`.
-    """
-
-    tools: Sequence[Plain] = ()
-    mode: Literal["auto", "required", "named"] = "auto"
-    named: str | None = None
-    parallel: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Conversation:
     """What is asked of a model, in the form in which all routes ask."""
 
     messages: Sequence[Message]
-    use: ToolUse = ToolUse()
+    use: ToolUse = NO_TOOLS
     grammar: Grammar | None = None
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     stops: tuple[str, ...] = ()
@@ -94,7 +80,9 @@ def _prompt(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
     return Prompt(
         tokens=tokenizer.encode(text, special=True, bos=False),
         reading=_reading(tokenizer, form, conversation, inside=inside),
-        grammar=answer_grammar(form, conversation.use, conversation.grammar, inside=inside),
+        grammar=answer_grammar(
+            form, conversation.use, conversation.grammar, text, tokenizer.specials
+        ),
         form=form,
     )
 

@@ -22,12 +22,14 @@ class ChatForm:
         native_tools: the template itself writes tools, calls and results; otherwise they are
             described in the system message.
         developer: the template knows the role developer.
+        switched: the template has a switch for reasoning: unless it is off, answers have it.
     """
 
     tools: ToolFormat
     native_tools: bool
     reasoning: Marks | None
     developer: bool
+    switched: bool
 
 
 @lru_cache(maxsize=256)
@@ -41,4 +43,5 @@ def form_of(source: str) -> ChatForm:
         native_tools=native,
         reasoning=marks_of(source),
         developer="developer" in code,
+        switched="enable_thinking" in code,
     )

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from headrace.errors import RequestError
-from headrace.server.chat.conversation import ToolUse
 from headrace.server.protocol.tools import ChosenTool, Tool
 
 #: Parameters of a function that takes none.
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The tools of a request, and whether they are called.
+
+    Attributes:
+        tools: as OpenAI's clients send them.
+        mode: the model may call (auto), must call (required), or must call `named`.
+    """
+
+    tools: Sequence[dict[str, Any]] = ()
+    mode: Literal["auto", "required", "named"] = "auto"
+    named: str | None = None
+    parallel: bool = True
+
+
+NO_TOOLS = ToolUse()
 
 
 def tool_use(tools: Sequence[Tool], choice: str | ChosenTool | None, *, parallel: bool) -> ToolUse:
@@ -31,7 +49,7 @@ def tool_use(tools: Sequence[Tool], choice: str | ChosenTool | None, *, parallel
     if choice == "required" and not tools:
         raise RequestError("a tool must be called, and there is none", where="tool_choice")
     if choice == "none" or not tools:
-        return ToolUse()
+        return NO_TOOLS
     plain = [_plain(each) for each in tools]
     if isinstance(choice, ChosenTool):
         return ToolUse(plain, "named", choice.function.name, parallel)

@@ -81,14 +81,14 @@ class OutputItems:
     def _text_item(self, kind: str) -> Plain:
         if kind == "reasoning":
             return _item(kind, summary=[], content=[{"type": PARTS[kind], "text": ""}])
-        part = {"type": PARTS[kind], "text": "", "annotations": [], "logprobs": []}
+        part: Plain = {"type": PARTS[kind], "text": "", "annotations": [], "logprobs": []}
         return _item(kind, role="assistant", content=[part])
 
     def _start(self, item: Plain) -> Iterator[Plain]:
         yield from self._close("completed")
         self.items.append(item)
         self._open = item
-        shown = {**item, "content": []} if "content" in item else dict(item)
+        shown: Plain = {**item, "content": []} if "content" in item else dict(item)
         place = {"output_index": len(self.items) - 1}
         yield {"type": "response.output_item.added", **place, "item": shown}
 

@@ -5,57 +5,62 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Shape = Literal["object", "named"]
+from headrace.engine.choice.tool_grammar import NAME, CallSyntax
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFormat:
     """A way to write calls.
 
-    An answer's calls are `section_open call separator call ... section_close`, with brackets around
-    the calls if they are an `array`; a call is `call_open body call_close`. The body is
-
-    - shape `object`: a JSON object, {name_key: NAME, arguments_key: ARGUMENTS}, or
-    - shape `named`: `NAME name_close ARGUMENTS`, with the arguments as a JSON object.
-
     Attributes:
-        markers: what a template that uses this format has in its source, all of it.
-        without: what it has not.
+        markers: what a template that uses it has in its source, all of it. without: has not.
         arguments_as: what the template expects the arguments of earlier calls to be.
     """
 
     name: str
+    syntax: CallSyntax
     markers: tuple[str, ...]
-    section_open: str = ""
-    section_close: str = ""
-    array: bool = False
-    call_open: str = ""
-    call_close: str = ""
-    separator: str = "\n"
-    shape: Shape = "object"
-    name_key: str = "name"
-    arguments_key: str = "arguments"
-    name_close: str = ""
     without: tuple[str, ...] = ()
     arguments_as: Literal["object", "text"] = "object"
 
     @property
+    def named(self) -> bool:
+        """Whether a call's name stands before its arguments, not in one JSON object with them."""
+        return NAME in self.syntax.begin and not self.syntax.is_list
+
+    @property
+    def call_opening(self) -> str:
+        """What each call begins with."""
+        return "" if self.syntax.is_list else self.syntax.begin.split(NAME)[0].strip()
+
+    @property
+    def name_end(self) -> str:
+        """What stands behind a name, if it is `named`."""
+        return self.syntax.begin.split(NAME)[1].strip() if self.named else ""
+
+    @property
     def opening(self) -> str:
         """What tells calls from text; nothing where an answer that begins with JSON is a call."""
-        return (self.section_open or self.call_open).strip()
+        return self.syntax.opening.strip() or self.call_opening
+
+    @property
+    def closings(self) -> tuple[str, ...]:
+        """What may stand behind a call, besides the next one."""
+        syntax = self.syntax
+        marks = syntax.separator, syntax.closing, *(("]",) if syntax.is_list else (syntax.end,))
+        return tuple(filter(None, (each.strip() for each in marks)))
 
     @property
     def literals(self) -> tuple[str, ...]:
-        """What stands around calls, as it may be a special token of the vocabulary."""
-        around = self.section_open, self.section_close, self.call_open, self.call_close
-        return tuple(filter(None, (each.strip() for each in (*around, self.name_close))))
+        """Texts around calls, in which there may be special tokens of the vocabulary."""
+        syntax = self.syntax
+        return syntax.opening, syntax.closing, syntax.begin, syntax.end, syntax.separator
 
 
 HERMES = ToolFormat(
     "hermes",
-    ("<tool_call>", "</tool_call>"),
-    call_open="<tool_call>\n",
-    call_close="\n</tool_call>",
+    CallSyntax("<tool_call>\n", "\n</tool_call>", "\n"),
+    markers=("<tool_call>", "</tool_call>"),
     without=("<function=", "<arg_key>"),
 )
 
@@ -63,75 +68,65 @@ FORMATS = (
     HERMES,
     ToolFormat(
         "mistral-named",
-        ("[TOOL_CALLS]", "[ARGS]"),
-        call_open="[TOOL_CALLS]",
-        separator="",
-        shape="named",
-        name_close="[ARGS]",
+        CallSyntax(f"[TOOL_CALLS]{NAME}[ARGS]"),
+        markers=("[TOOL_CALLS]", "[ARGS]"),
     ),
     ToolFormat(
         "mistral",
-        ("[TOOL_CALLS]",),
-        section_open="[TOOL_CALLS]",
-        array=True,
-        separator=", ",
+        CallSyntax(opening="[TOOL_CALLS]", is_list=True),
+        markers=("[TOOL_CALLS]",),
         without=("[ARGS]",),
     ),
     ToolFormat(
         "deepseek-v3.1",
-        ("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>"),
-        section_open="<｜tool▁calls▁begin｜>",
-        section_close="<｜tool▁calls▁end｜>",
-        call_open="<｜tool▁call▁begin｜>",
-        call_close="<｜tool▁call▁end｜>",
-        separator="",
-        shape="named",
-        name_close="<｜tool▁sep｜>",
+        CallSyntax(
+            f"<｜tool▁call▁begin｜>{NAME}<｜tool▁sep｜>",
+            "<｜tool▁call▁end｜>",
+            opening="<｜tool▁calls▁begin｜>",
+            closing="<｜tool▁calls▁end｜>",
+        ),
+        markers=("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>"),
         without=("```json",),
         arguments_as="text",
     ),
     ToolFormat(
         "deepseek-v3",
-        ("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>", "```json"),
-        section_open="<｜tool▁calls▁begin｜>",
-        section_close="<｜tool▁calls▁end｜>",
-        call_open="<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
-        call_close="\n```<｜tool▁call▁end｜>",
-        shape="named",
-        name_close="\n```json\n",
+        CallSyntax(
+            f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>{NAME}\n```json\n",
+            "\n```<｜tool▁call▁end｜>",
+            "\n",
+            opening="<｜tool▁calls▁begin｜>",
+            closing="<｜tool▁calls▁end｜>",
+        ),
+        markers=("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>", "```json"),
         arguments_as="text",
     ),
     ToolFormat(
         "command",
-        ("<|START_ACTION|>", "tool_name"),
-        section_open="<|START_ACTION|>",
-        section_close="<|END_ACTION|>",
-        array=True,
-        separator=", ",
-        name_key="tool_name",
-        arguments_key="parameters",
+        CallSyntax(
+            opening="<|START_ACTION|>",
+            closing="<|END_ACTION|>",
+            name_key="tool_name",
+            arguments_key="parameters",
+            is_list=True,
+        ),
+        markers=("<|START_ACTION|>", "tool_name"),
     ),
     ToolFormat(
         "phi-4",
-        ("<|tool_call|>", "<|/tool_call|>"),
-        section_open="<|tool_call|>",
-        section_close="<|/tool_call|>",
-        array=True,
-        separator=", ",
+        CallSyntax(opening="<|tool_call|>", closing="<|/tool_call|>", is_list=True),
+        markers=("<|tool_call|>", "<|/tool_call|>"),
     ),
     ToolFormat(
         "granite",
-        ("<|tool_call|>",),
-        section_open="<|tool_call|>",
-        array=True,
-        separator=", ",
+        CallSyntax(opening="<|tool_call|>", is_list=True),
+        markers=("<|tool_call|>",),
         without=("<|/tool_call|>",),
     ),
     ToolFormat(
         "llama-3",
-        ('"parameters": ', "tool_calls"),
-        separator="; ",
-        arguments_key="parameters",
+        CallSyntax(separator="; ", arguments_key="parameters"),
+        markers=('"parameters": ', "tool_calls"),
     ),
 )
 

@@ -82,10 +82,9 @@ class CallSplit:
             if text:
                 yield text
             return
-        blank = len(self._held) - len(self._held.rstrip())  # it may stand before a call
-        keep = max(held_back(self._held, (opening,)), blank)
-        certain = len(self._held) - keep
-        text, self._held = self._held[:certain], self._held[certain:]
+        certain = len(self._held) - held_back(self._held, (opening,))
+        text = self._held[:certain].rstrip()  # white space may stand before a call
+        self._held = self._held[len(text) :]
         if text:
             yield text
 
@@ -137,7 +136,7 @@ class CallSplit:
         if end is not None:
             self.calls += 1
             self._scan = ObjectScan(depth=1)
-            self._step = self._rest if self._form.shape == "object" else self._after
+            self._step = self._after if self._form.named else self._rest
 
     def _rest(self) -> Iterator[Piece]:
         """Up to the brace that closes the call; other keys say nothing that is needed."""
@@ -150,17 +149,16 @@ class CallSplit:
     def _after(self) -> Iterator[Piece]:
         """Between calls, or after the last."""
         form = self._form
-        closings = [form.call_close.strip(), form.section_close.strip(), *",;"]
-        if form.array:
-            closings.append("]")
+        closings = (*form.closings, ",", ";")
+        opening = form.call_opening or "{"
+        begins = bool(form.call_opening or form.syntax.is_list or not form.opening)
         held = self._held.lstrip()
-        opening = form.call_open.strip() or "{"
         if not held or any(each.startswith(held) for each in (*closings, opening) if each != held):
             self._held = held
-        elif closing := next((each for each in closings if each and held.startswith(each)), None):
+        elif closing := next((each for each in closings if held.startswith(each)), None):
             self._held = held.removeprefix(closing)
-        elif held.startswith(opening) and (form.call_open or form.array or not form.opening):
-            self._held, self._step = held.removeprefix(form.call_open.strip()), self._body
+        elif begins and held.startswith(opening):
+            self._held, self._step = held.removeprefix(form.call_opening), self._body
         else:
             self._step, self._begun = self._text, True
         yield from ()
@@ -176,16 +174,15 @@ class CallSplit:
 
 
 def _header(form: ToolFormat) -> re.Pattern[str]:
-    """A body up to its arguments."""
-    lead = r"\s*\[?\s*" if form.array else r"\s*"
-    inner = form.call_open.strip()
-    if form.section_open and inner:
-        lead += f"(?:{re.escape(inner)})?\\s*"
-    if form.shape == "named":
-        return re.compile(lead + r"([^\s\"{}]+?)\s*" + re.escape(form.name_close.strip()) + r"\s*")
+    """A body up to its arguments; the first call's own opening comes behind that of all calls."""
+    lead = r"\s*\[?\s*" if form.syntax.is_list else r"\s*"
+    if form.syntax.opening and form.call_opening:
+        lead += rf"(?:{re.escape(form.call_opening)})?\s*"
+    if form.named:
+        return re.compile(lead + r"([^\s\"{}]+?)\s*" + re.escape(form.name_end) + r"\s*")
     text = r'("(?:[^"\\]|\\.)*")'
-    keys = rf'"{form.name_key}"\s*:\s*{text}\s*,\s*"{form.arguments_key}"\s*:\s*'
-    return re.compile(lead + r"\{\s*" + keys)
+    name, arguments = re.escape(form.syntax.name_key), re.escape(form.syntax.arguments_key)
+    return re.compile(lead + rf'\{{\s*"{name}"\s*:\s*{text}\s*,\s*"{arguments}"\s*:\s*')
 
 
 def _read(text: str, form: ToolFormat) -> tuple[str, str] | None:
@@ -195,7 +192,7 @@ def _read(text: str, form: ToolFormat) -> tuple[str, str] | None:
     except ValueError:
         return None
     call = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    name, arguments = call.get(form.name_key), call.get(form.arguments_key)
+    name, arguments = call.get(form.syntax.name_key), call.get(form.syntax.arguments_key)
     if not isinstance(name, str) or not isinstance(arguments, dict):
         return None
     return name, json.dumps(arguments, ensure_ascii=False)
