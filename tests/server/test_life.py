@@ -42,6 +42,7 @@ def gone(process: psutil.Process, seconds: float = 10) -> bool:
 
 
 slow = pytest.mark.slow
+OTHER_ENDS = (signal.SIGSEGV, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=slow)])
