@@ -60,7 +60,7 @@ def serve(
         receive_timeout: Seconds until a request must have come, and in which a client must have
             read what it was sent (30).
         request_timeout: Seconds that an answer may take (600).
-        ping: Seconds of silence after which a stream says that it is alive (15).
+        ping: Seconds of silence after which a stream says that it is alive (10).
         drain: Seconds that requests have to end, once the server is to stop (30).
         log_prompts: Write prompts to the log.
         config: A TOML file of settings; $HEADRACE_CONFIG, or headrace.toml here, if not given.

@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
     receive_timeout: Seconds = 30.0
     request_timeout: Seconds = 600.0
-    ping: Seconds = 15.0
+    ping: Seconds = 10.0
     drain: Annotated[float, Meta(ge=0, le=DAY)] = 30.0
     log_prompts: bool = False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -20,11 +19,11 @@ from headrace.server.routes.serving import (
     client_of,
     engine_of,
     event_stream,
+    json_response,
     settings_of,
 )
 from headrace.server.streaming import chat
 from headrace.server.streaming.turn import Turn
-from headrace.server.streaming.watched import Whole
 from headrace.server.structure import grammar_of
 
 router = APIRouter(tags=["OpenAI"])
@@ -59,7 +58,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     )
     told = logprobs is not None
     if not body.stream:
-        return Whole(partial(chat.whole, turn, logprobs=told))
+        return json_response(await chat.whole(turn, logprobs=told))
     usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     return event_stream(request, chat.events(turn, logprobs=told, usage=usage))
 

@@ -18,13 +18,13 @@ from headrace.server.routes.serving import (
     client_of,
     engine_of,
     event_stream,
+    json_response,
     settings_of,
 )
 from headrace.server.routes.texts import token_lists
 from headrace.server.streaming import completion
 from headrace.server.streaming.answer import Reading
 from headrace.server.streaming.turn import Turn
-from headrace.server.streaming.watched import Whole
 from headrace.server.structure import grammar_of
 
 DEFAULT_TOKENS = 16  # OpenAI's
@@ -61,6 +61,6 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     texts = [engine.tokenizer.decode(each) if body.echo else "" for each in prompts]
     echoes = [text for text in texts for _ in range(count)]
     if not body.stream:
-        return Whole(partial(completion.whole, turn, echoes, logprobs=told))
+        return json_response(await completion.whole(turn, echoes, logprobs=told))
     usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     return event_stream(request, completion.events(turn, echoes, logprobs=told, usage=usage))

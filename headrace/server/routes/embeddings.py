@@ -6,7 +6,6 @@ import asyncio
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -15,9 +14,8 @@ from starlette.responses import Response
 from headrace.errors import ContextLengthError, RequestError
 from headrace.server.link.client import EngineClient
 from headrace.server.protocol.embeddings import EmbeddingRequest, Embeddings
-from headrace.server.routes.serving import ERRORS, engine_of
+from headrace.server.routes.serving import ERRORS, engine_of, json_response
 from headrace.server.routes.texts import token_lists
-from headrace.server.streaming.watched import Whole
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -29,7 +27,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
     inputs = await token_lists(engine.tokenizer, body.input)
     for at, tokens in enumerate(inputs):
         _check(engine, tokens, f"input[{at}]")
-    return Whole(partial(_whole, engine, inputs, base64=body.encoding_format == "base64"))
+    return json_response(await _whole(engine, inputs, base64=body.encoding_format == "base64"))
 
 
 async def _whole(engine: EngineClient, inputs: Sequence[list[int]], *, base64: bool) -> bytes:

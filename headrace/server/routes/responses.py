@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -23,11 +22,11 @@ from headrace.server.routes.serving import (
     client_of,
     engine_of,
     event_stream,
+    json_response,
     settings_of,
 )
 from headrace.server.streaming import response
 from headrace.server.streaming.turn import Turn
-from headrace.server.streaming.watched import Whole
 from headrace.server.structure import json_schema
 
 LOGPROBS = "message.output_text.logprobs"
@@ -50,7 +49,7 @@ async def responses(body: ResponsesRequest, request: Request) -> Response:
     jobs = jobs_of(engine, body, [prompt.tokens], 1, terms)
     turn = Turn(engine, jobs, prompt.reading, count=1, prefix="resp_", reasons=True)
     if not body.stream:
-        return Whole(partial(response.whole, turn, _repeated(body)))
+        return json_response(await response.whole(turn, _repeated(body)))
     return event_stream(request, response.events(turn, _repeated(body)))
 
 

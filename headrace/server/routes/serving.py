@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from headrace.errors import HeadraceError, RequestError
 from headrace.server.config import Settings
@@ -15,7 +16,7 @@ from headrace.server.link.client import EngineClient
 from headrace.server.link.models import Models
 from headrace.server.protocol.errors import ErrorShown
 from headrace.server.streaming.chunks import event
-from headrace.server.streaming.watched import EventStream
+from headrace.server.streaming.event_stream import EventStream
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,11 @@ def settings_of(request: Request) -> Settings:
 def client_of(request: Request) -> str:
     """Whose request it is: between clients the engine is fair."""
     return request.client.host if request.client is not None else ""
+
+
+def json_response(body: bytes) -> Response:
+    """A whole answer."""
+    return Response(body, media_type="application/json")
 
 
 def event_stream(request: Request, events: AsyncGenerator[bytes, None]) -> EventStream:
