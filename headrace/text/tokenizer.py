@@ -92,9 +92,9 @@ class Tokenizer:
         return self._spec.stop_ids
 
     @property
-    def special_ids(self) -> tuple[int, ...]:
-        """Special tokens, sorted: they are not text, and `decode` leaves them out."""
-        return tuple(sorted(id for id, added in self._added.items() if added.special))
+    def specials(self) -> dict[str, int]:
+        """Ids of special tokens by their text: `decode` leaves them out."""
+        return {added.content: id for id, added in self._added.items() if added.special}
 
     @property
     def size(self) -> int:

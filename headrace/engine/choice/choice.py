@@ -19,17 +19,30 @@ LARGEST_PENALTY = 2.0
 GrammarKind = Literal["json_schema", "json_object", "regex", "lark"]
 
 
+class Reasoning(msgspec.Struct, frozen=True):
+    """What a model writes between two markers before its answer.
+
+    opened: whether the prompt has the first marker already.
+    """
+
+    begin: str
+    end: str
+    opened: bool = False
+
+
 class Grammar(msgspec.Struct, frozen=True):
     """What an answer must look like.
 
     kind: `json_schema`: text is the schema; `json_object`: any JSON object, text is not used;
         `regex`: the whole answer matches (Rust's `regex` syntax); `lark`: llguidance's dialect.
     strict: whether a keyword of a schema that cannot be enforced is an error, or passed over.
+    reasoning: free text between markers that comes first.
     """
 
     kind: GrammarKind
     text: str = ""
     strict: bool = True
+    reasoning: Reasoning | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):

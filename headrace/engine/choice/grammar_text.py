@@ -1,12 +1,15 @@
-"""Grammars in the form that llguidance reads."""
+"""Grammars in the form that llguidance reads: a JSON list of named grammars."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from llguidance import LLMatcher
 
-from headrace.engine.choice.choice import Grammar
+from headrace.engine.choice.choice import Grammar, Reasoning
+from headrace.engine.choice.lark import parts, sequence, text_until
 from headrace.engine.choice.schema import read_schema
 from headrace.errors import RequestError
 
@@ -18,8 +21,10 @@ LONGEST = 256 << 10
 WHITESPACE = r"\n[ \t]{0,32}| "
 
 
-def grammar_text(grammar: Grammar) -> str:
+def grammar_text(grammar: Grammar, specials: Mapping[str, int]) -> str:
     """What llguidance compiles.
+
+    specials: id of each special token by its text.
 
     Raises:
         RequestError: it is too long, or a schema is malformed or too large.
@@ -29,13 +34,13 @@ def grammar_text(grammar: Grammar) -> str:
             f"the grammar has {len(grammar.text)} characters; at most {LONGEST} are taken",
             where=f"grammar ({grammar.kind})",
         )
-    if grammar.kind == "json_object":
-        return _json({"type": "object"}, strict=True)
-    if grammar.kind == "json_schema":
-        return _json(read_schema(grammar.text), strict=grammar.strict)
-    if grammar.kind == "regex":
-        return LLMatcher.grammar_from_regex(grammar.text)
-    return LLMatcher.grammar_from_lark(grammar.text)
+    grammars = [{"name": "answer", **_answer(grammar)}]
+    if grammar.reasoning is not None:
+        grammars.insert(0, {"lark_grammar": _reasoned(grammar.reasoning, specials)})
+    try:
+        return json.dumps({"grammars": grammars}, allow_nan=False)
+    except ValueError as error:  # Python reads NaN, which no JSON has
+        raise RequestError(f"the schema is not valid JSON: {error}", where="schema") from error
 
 
 def schema_options(*, strict: bool) -> dict[str, object]:
@@ -48,9 +53,21 @@ def schema_options(*, strict: bool) -> dict[str, object]:
     }
 
 
-def _json(schema: dict[str, object], *, strict: bool) -> str:
-    text = json.dumps({**schema, "x-guidance": schema_options(strict=strict)})
-    try:
-        return LLMatcher.grammar_from_json_schema(text)
-    except ValueError as error:  # Python's JSON allows what no JSON has: NaN, lone surrogates
-        raise RequestError(f"the schema is not valid JSON: {error}", where="schema") from error
+def _answer(grammar: Grammar) -> dict[str, Any]:
+    if grammar.kind == "json_object":
+        return _json({"type": "object"}, strict=True)
+    if grammar.kind == "json_schema":
+        return _json(read_schema(grammar.text), strict=grammar.strict)
+    if grammar.kind == "regex":
+        return json.loads(LLMatcher.grammar_from_regex(grammar.text))["grammars"][0]
+    return {"lark_grammar": grammar.text}
+
+
+def _json(schema: dict[str, object], *, strict: bool) -> dict[str, Any]:
+    return {"json_schema": {**schema, "x-guidance": schema_options(strict=strict)}}
+
+
+def _reasoned(reasoning: Reasoning, specials: Mapping[str, int]) -> str:
+    begin = "" if reasoning.opened else sequence(parts(reasoning.begin, specials))
+    head, rest = text_until("head", parts(reasoning.end, specials))
+    return "\n".join([f"start: {begin} head {sequence(rest)} /\\n{{0,2}}/ @answer", *head])

@@ -36,7 +36,7 @@ class Spelling(Protocol):
     @property
     def stop_ids(self) -> tuple[int, ...]: ...
     @property
-    def special_ids(self) -> tuple[int, ...]: ...
+    def specials(self) -> dict[str, int]: ...
     def token_bytes(self, token_id: int) -> bytes: ...
     def encode(self, text: str, *, bos: bool | None = None) -> list[int]: ...
 
@@ -52,7 +52,8 @@ class Grammars:
 
     def __init__(self, spelling: Spelling, vocabulary: int) -> None:
         self._vocabulary = vocabulary
-        self._tokenizer = _tokenizer(spelling, vocabulary)
+        self._tokenizer = _tokenizer(spelling)
+        self._specials = spelling.specials
         self._kept: OrderedDict[Grammar, LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -68,7 +69,8 @@ class Grammars:
 
     def matcher(self, grammar: Grammar) -> Matcher:
         """A new answer's place in a grammar, at its beginning; raises as `compile`."""
-        return Matcher(self._compiled(grammar).deep_copy(), self._vocabulary)
+        own = self._compiled(grammar).deep_copy()
+        return Matcher(own, self._tokenizer.vocab_size, self._vocabulary)
 
     def _compiled(self, grammar: Grammar) -> LLMatcher:
         with self._lock:
@@ -76,7 +78,8 @@ class Grammars:
             if found is not None:
                 self._kept.move_to_end(grammar)
                 return found
-        made = LLMatcher(self._tokenizer, grammar_text(grammar), log_level=0, limits=_LIMITS)
+        text = grammar_text(grammar, self._specials)
+        made = LLMatcher(self._tokenizer, text, log_level=0, limits=_LIMITS)
         if made.is_error():
             raise RequestError(made.get_error(), where=f"grammar ({grammar.kind})")
         with self._lock:
@@ -86,13 +89,13 @@ class Grammars:
         return made
 
 
-def _tokenizer(spelling: Spelling, vocabulary: int) -> LLTokenizer:
+def _tokenizer(spelling: Spelling) -> LLTokenizer:
     if not spelling.stop_ids:
         raise RequestError(
             "the model has no stop token, so that no constrained answer could end", where="grammar"
         )
     stops: list[int] = list(spelling.stop_ids)
-    return LLTokenizer(TokenizerWrapper(_Vocabulary(spelling)), vocabulary, stops)
+    return LLTokenizer(TokenizerWrapper(_Vocabulary(spelling)), eos_token=stops)
 
 
 class _Vocabulary:
@@ -103,7 +106,7 @@ class _Vocabulary:
         self.eos_token_id = spelling.stop_ids[0]
         self.bos_token_id = None
         self.tokens: Sequence[bytes] = [spelling.token_bytes(each) for each in range(spelling.size)]
-        self.special_token_ids = list(spelling.special_ids)
+        self.special_token_ids = list(spelling.specials.values())
 
     def __call__(self, text: bytes) -> list[int]:
         return self._spelling.encode(text.decode(), bos=False)

@@ -12,13 +12,14 @@ from headrace.errors import RequestError
 class Matcher:
     """The tokens that may come next, and whether the grammar is at its end.
 
-    vocabulary: logits of the model, of which the tokenizer may know fewer.
+    known: tokens of the tokenizer. vocabulary: logits of the model; the two may differ.
     """
 
-    def __init__(self, matcher: LLMatcher, vocabulary: int) -> None:
+    def __init__(self, matcher: LLMatcher, known: int, vocabulary: int) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
-        self._mask = np.zeros(-(-vocabulary // 32), np.uint32)
+        self._bytes = _words(known) * 4
+        self._mask = np.zeros(max(_words(known), _words(vocabulary)), np.uint32)
 
     @property
     def finished(self) -> bool:
@@ -36,7 +37,7 @@ class Matcher:
         Raises:
             RequestError: the grammar has become too complex, or no token goes on.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._bytes)
         bits = np.unpackbits(self._mask.view(np.uint8), count=self._vocabulary, bitorder="little")
         if self._matcher.is_error() or not self._mask.any():
             raise self._failure("no token may follow")
@@ -58,3 +59,8 @@ class Matcher:
             where="grammar",
             hint="use a simpler grammar or schema",
         )
+
+
+def _words(tokens: int) -> int:
+    """Words of 32 bits that have one for each token."""
+    return -(-tokens // 32)

@@ -67,10 +67,10 @@ def _draw(weights: Floats, threshold: float, share: float) -> int:
     kept = weights >= np.float32(threshold)
     if np.count_nonzero(kept) > weights.size // _SPARSE:
         return _passes(np.where(kept, weights, np.float32(0)), share)
-    tokens = kept.nonzero()[0]
-    return tokens.item(_passes(weights[tokens], share))
+    tokens = np.flatnonzero(kept)
+    return int(tokens[_passes(weights[tokens], share)])
 
 
 def _passes(weights: Floats, share: float) -> int:
     sums = np.cumsum(weights, dtype=np.float64)
-    return int(sums.searchsorted(sums[-1] * share, side="right"))
+    return int(np.searchsorted(sums, float(sums[-1]) * share, side="right"))

@@ -25,6 +25,8 @@ FORMATS = frozenset(
 )
 #: Keywords whose values are data, not schemas.
 _DATA = frozenset(("const", "enum", "default", "examples"))
+#: Keywords that say what a whole schema is.
+_IDENTITY = frozenset(("$schema", "$id"))
 #: Keywords whose values are schemas under names.
 _NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions"))
 
@@ -44,33 +46,59 @@ def read_schema(text: str) -> Schema:
     return checked_schema(value)
 
 
-def checked_schema(value: object) -> Schema:
+def checked_schema(value: object, where: str = "schema") -> Schema:
     """A schema without formats that are notes only.
+
+    where: what errors call it.
 
     Raises: as `read_schema`.
     """
     if value is True:
         value = {}
     if not isinstance(value, dict):
-        raise RequestError("a schema is a JSON object", where="schema")
+        raise RequestError("a schema is a JSON object", where=where)
     schema = cast("Schema", value)
     multiple = 1
     for nodes, (node, path) in enumerate(_walk(schema, ())):
         if len(path) > DEEPEST:
-            raise RequestError(f"the schema is more than {DEEPEST} levels deep", where=at(path))
+            raise RequestError(
+                f"the schema is more than {DEEPEST} levels deep", where=at(path, where)
+            )
         if nodes >= MOST_NODES:
-            raise RequestError(f"the schema has more than {MOST_NODES} values", where=at(path))
+            raise RequestError(
+                f"the schema has more than {MOST_NODES} values", where=at(path, where)
+            )
         if isinstance(node, dict):
             inner = cast("Schema", node)
-            _check_properties(inner, path)
-            multiple = _multiple(inner, multiple, path)
+            _check_properties(inner, path, where)
+            multiple = _multiple(inner, multiple, path, where)
     return cast("Schema", _without_notes(schema))
 
 
-def at(path: tuple[str, ...]) -> str:
+def at(path: tuple[str, ...], where: str = "schema") -> str:
     """A place in a schema: a JSON pointer (RFC 6901)."""
     keys = (key.replace("~", "~0").replace("/", "~1") for key in path)
-    return "schema#" + "".join(f"/{key}" for key in keys)
+    return f"{where}#" + "".join(f"/{key}" for key in keys)
+
+
+def moved(schema: Schema, pointer: str) -> Schema:
+    """A schema that has become a part of another one: its references start at `pointer` there."""
+    kept = {key: value for key, value in schema.items() if key not in _IDENTITY}
+    return cast("Schema", _moved(kept, pointer))
+
+
+def _moved(node: object, pointer: str) -> object:
+    if isinstance(node, list):
+        return [_moved(each, pointer) for each in cast("list[object]", node)]
+    if not isinstance(node, dict):
+        return node
+    result: Schema = {}
+    for key, value in cast("Schema", node).items():
+        if key == "$ref" and isinstance(value, str) and value.startswith("#"):
+            result[key] = f"#{pointer}{value[1:]}"
+        else:
+            result[key] = value if key in _DATA else _moved(value, pointer)
+    return result
 
 
 def _walk(value: object, path: tuple[str, ...]) -> Iterator[tuple[object, tuple[str, ...]]]:
@@ -86,17 +114,17 @@ def _walk(value: object, path: tuple[str, ...]) -> Iterator[tuple[object, tuple[
             left += [(each, (*here, str(index))) for index, each in members]
 
 
-def _check_properties(node: Schema, path: tuple[str, ...]) -> None:
+def _check_properties(node: Schema, path: tuple[str, ...], where: str) -> None:
     properties: object = node.get("properties")
     if isinstance(properties, dict) and len(cast("Schema", properties)) > MOST_PROPERTIES:
         raise RequestError(
             f"an object has {len(cast('Schema', properties))} properties; "
             f"at most {MOST_PROPERTIES} are taken",
-            where=at((*path, "properties")),
+            where=at((*path, "properties"), where),
         )
 
 
-def _multiple(node: Schema, multiple: int, path: tuple[str, ...]) -> int:
+def _multiple(node: Schema, multiple: int, path: tuple[str, ...], where: str) -> int:
     value: object = node.get("multipleOf")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return multiple
@@ -106,7 +134,7 @@ def _multiple(node: Schema, multiple: int, path: tuple[str, ...]) -> int:
         raise RequestError(
             f"the multiples of this schema come together in {multiple} states; "
             f"at most {LARGEST_MULTIPLE} are taken",
-            where=at((*path, "multipleOf")),
+            where=at((*path, "multipleOf"), where),
         )
     return multiple
 
