@@ -8,9 +8,10 @@ import msgspec
 
 from headrace.engine.choice.choice import Choice
 
-EndReason = Literal["stop", "length", "cancelled", "deadline", "error"]
+EndReason = Literal["stop", "length", "cancelled", "deadline", "invalid", "error"]
 """`stop`: a stop token, or a grammar that is complete; `length`: `max_tokens` or the end of the
-context; `cancelled`: by `cancel` or `close`; `deadline`: its seconds were over."""
+context; `cancelled`: by `cancel` or `close`; `deadline`: its seconds were over;
+`invalid`: what was asked for cannot go on, as a grammar that no token satisfies."""
 
 RefusalKind = Literal["queue_full", "context", "invalid", "closing"]
 
@@ -104,7 +105,18 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     retry_after_seconds: float | None = None
 
 
-Event = Tokens | Ended | Refused
+class Embedded(msgspec.Struct, frozen=True, tag="embedded"):
+    """The embedding of a text, and its only event.
+
+    vector: f32 `[features]`, of length 1. tokens: of the text.
+    """
+
+    id: str
+    vector: bytes
+    tokens: int
+
+
+Event = Tokens | Ended | Refused | Embedded
 
 
 class ServiceStats(msgspec.Struct, frozen=True):
