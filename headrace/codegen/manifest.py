@@ -105,7 +105,8 @@ class Manifest:
     stream_starts: of each worker's stream in the packed file; vectors_start and rows_start
     likewise. vocabulary: of tokens that can be fed and sampled. context: positions that the model
     has, at most. logits_at: of row 0 of the logits in shared memory, rows `logits_stride` floats
-    apart.
+    apart. hidden: features of the rows from which logits are made; hidden_at and hidden_stride as
+    those of logits.
     stages: names, in order. token_edges_per_step: of a step that generates a token.
     traced: whether workers record what they do.
     """
@@ -127,6 +128,9 @@ class Manifest:
     cache: CacheShape
     logits_at: int
     logits_stride: int
+    hidden: int
+    hidden_at: int
+    hidden_stride: int
     shared_bytes: int
     private_bytes: int
     packed_bytes: int

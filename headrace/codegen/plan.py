@@ -23,14 +23,14 @@ from headrace.codegen.embeddings import place_rows
 from headrace.codegen.manifest import RowsPart
 from headrace.codegen.scratch import Scratch, lay_out_scratch, widest_row
 from headrace.codegen.structure import Structure
-from headrace.codegen.widths import FLOAT, padded, width
+from headrace.codegen.widths import FLOAT, aligned, padded, width
 from headrace.errors import ProgramError
 from headrace.ir.attention_ops import AppendOp, AttentionOp
 from headrace.ir.mapping_ops import StageOp
 from headrace.ir.model_ops import SampleOp
 from headrace.ir.program_ops import WeightOp
 from headrace.ir.shapes import features_of
-from headrace.ir.stages import stage_kind, stage_ops
+from headrace.ir.stages import segments, stage_kind, stage_ops
 
 
 class Plan(Structure):
@@ -94,6 +94,21 @@ class Plan(Structure):
             slot = slot_of(value)
             sizes[slot] = max(sizes.get(slot, 0), self._bytes(stage, value, slot))
         return lay_out_buffers(sizes, self.scratch.end)
+
+    @cached_property
+    def hidden(self) -> int:
+        """Features of the rows that the head multiplies, which are kept for the host."""
+        return width(segments(self.head)[0].linears[0].input)
+
+    @property
+    def hidden_at(self) -> int:
+        """The offset of row 0 of these in shared memory: behind all slots."""
+        return self.buffers.shared_bytes
+
+    @property
+    def shared_bytes(self) -> int:
+        rows = self._row_count(self.head) * padded(self.hidden) * FLOAT
+        return self.hidden_at + aligned(rows)
 
     def _bytes(self, stage: StageOp, value: OpResult, slot: Slot) -> int:
         """Memory of an exchanged value; a token that was sampled goes another way."""

@@ -76,12 +76,22 @@ def _emit_prologue(places: Places, segment: Segment, factor: Factor) -> None:
         row = places.first_row + index
         rows.emit(row)
         source = rows.place(value, row)
+        if places.stage is places.plan.head:
+            _keep_hidden(places, source, row)
         if padding is not None:
             pad_row(e, source, padding, cols, padded(cols))
             source = padding
         blocks.enter(index)
         first = blocks.first * factor.blocks + (index - blocks.first)
         _enter(places, e.offset(source, factor.first, F32), first, blocks.size, factor)
+
+
+def _keep_hidden(places: Places, source: Value, row: Value) -> None:
+    """Worker 0 keeps a row of the head's input for the host, which may want it (embeddings)."""
+    e, plan = places.e, places.plan
+    at = e.offset(places.frame.get("shared"), plan.hidden_at)
+    with e.when(places.frame.get("worker").equals(0)):
+        copy_row(e, source, e.offset(at, row * padded(plan.hidden), F32), plan.hidden)
 
 
 def _enter(places: Places, source: Value, first: Value, step: Value, factor: Factor) -> None:

@@ -56,6 +56,11 @@ class Structure:
         """The section that a stage is in."""
         return next(section for section in self.sections if stage in section.stages)
 
+    @cached_property
+    def head(self) -> StageOp:
+        """The stage whose products are the logits: the last one that has products."""
+        return [stage for stage in self.stages if stage_kind(stage) == "product"][-1]
+
     def in_loop(self, stage: StageOp) -> bool:
         return self.section(stage).loop is not None
 

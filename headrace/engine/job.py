@@ -8,9 +8,10 @@ import msgspec
 
 from headrace.engine.choice.choice import Choice
 
-EndReason = Literal["stop", "length", "cancelled", "deadline", "error"]
+EndReason = Literal["stop", "length", "cancelled", "deadline", "invalid", "error"]
 """`stop`: a stop token, or a grammar that is complete; `length`: `max_tokens` or the end of the
-context; `cancelled`: by `cancel` or `close`; `deadline`: its seconds were over."""
+context; `cancelled`: by `cancel` or `close`; `deadline`: its seconds were over;
+`invalid`: what was asked for cannot go on, as a grammar that no token satisfies."""
 
 RefusalKind = Literal["queue_full", "context", "invalid", "closing"]
 

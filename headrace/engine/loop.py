@@ -147,7 +147,7 @@ class Loop:
         fresh: list[Work] = []
         for work, error in self._choices.settle():
             if error is not None:
-                self.end(work, "error", error)
+                self.end(work, "invalid", error)
                 continue
             self._generated += 1
             fresh.append(work)

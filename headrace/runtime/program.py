@@ -148,10 +148,20 @@ class Program:
     def logits(self) -> NDArray[np.float32]:
         """Logits of the last step, `[outputs, vocabulary]`: a view until the next schedule."""
         manifest = self.manifest
-        whole = self.storage.shared.view()[manifest.logits_at :].view(np.float32)
-        rows = whole[: manifest.max_outputs * manifest.logits_stride]
-        rows = rows.reshape(-1, manifest.logits_stride)
-        return rows[: self._mailbox.output_rows, : manifest.vocabulary]
+        return self._rows(manifest.logits_at, manifest.logits_stride, manifest.vocabulary)
+
+    def hidden(self) -> NDArray[np.float32]:
+        """What the last step's logits are made from, `[outputs, features]`: rows behind the last
+        norm. A view until the next schedule.
+        """
+        manifest = self.manifest
+        return self._rows(manifest.hidden_at, manifest.hidden_stride, manifest.hidden)
+
+    def _rows(self, at: int, stride: int, width: int) -> NDArray[np.float32]:
+        """The last step's rows of shared memory, `stride` floats apart, from byte `at` on."""
+        whole = self.storage.shared.view()[at:].view(np.float32)
+        rows = whole[: self.manifest.max_outputs * stride].reshape(-1, stride)
+        return rows[: self._mailbox.output_rows, :width]
 
     # measurement
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from headrace.server.lifecycle import Lifecycle
@@ -30,7 +30,7 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse({"status": lifecycle.phase}, 503, {"retry-after": "5"})
 
 
-@router.get("/metrics", summary="Figures for Prometheus")
+@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     own: Metrics = request.app.state.metrics
     models: Models = request.app.state.models

@@ -20,10 +20,12 @@ START_SECONDS = 240  # a first start fetches and compiles
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is, and the model that it serves."""
+    """Where a server is, the model that it serves, its process and what it has written."""
 
     url: str
     model: str
+    process: subprocess.Popen[bytes]
+    log: Path
 
     @property
     def api(self) -> str:
@@ -39,7 +41,7 @@ def serving(log: Path, model: str, *options: str) -> Iterator[Server]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
         try:
-            server = Server(f"http://127.0.0.1:{port}", model)
+            server = Server(f"http://127.0.0.1:{port}", model, process, log)
             _wait(process, f"{server.url}/ready", log)
             yield server
         finally:

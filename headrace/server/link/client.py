@@ -264,6 +264,8 @@ def _usable(event: Event, model: str) -> Tokens | Ended:
     match event:
         case Tokens():
             return event
+        case Ended(reason="invalid"):
+            raise RequestError(event.message or "the request cannot be answered")
         case Ended(reason="error"):
             raise MachineError(event.message or "the engine failed", where=f"model '{model}'")
         case Ended():

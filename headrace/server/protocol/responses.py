@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
-from pydantic_core import PydanticCustomError
 
+from headrace.errors import RequestError
 from headrace.server.protocol.base import (
     MOST_LOGPROBS,
     MOST_MESSAGES,
@@ -97,8 +97,7 @@ def _kind(value: object) -> str:
     kind = cast("dict[str, object]", value).get("type", "message")
     if kind in ("message", "function_call", "function_call_output", "reasoning"):
         return str(kind)
-    what = f"input of type {kind!r} is not supported"
-    raise PydanticCustomError("unsupported", "{what}", {"what": what})
+    raise RequestError(f"input of type {kind!r} is not supported", where="input")
 
 
 Item = Annotated[

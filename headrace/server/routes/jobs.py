@@ -45,6 +45,7 @@ def jobs_of(
         RequestError: a prompt has no tokens, or one that the vocabulary has not.
     """
     choice = _choice(request, terms, engine.vocabulary)
+    _require_known(request.stop_token_ids or (), engine.vocabulary, "stop_token_ids")
     name = secrets.token_hex(12)
     jobs: list[Job] = []
     for at, prompt in enumerate(prompts):
@@ -94,12 +95,17 @@ def _limit(
             where=where,
             hint="shorten the prompt: headrace never cuts one by itself",
         )
-    if max(prompt) >= engine.vocabulary:
-        raise RequestError(
-            f"{max(prompt)} is not a token: they go from 0 to {engine.vocabulary - 1}", where=where
-        )
+    _require_known(prompt, engine.vocabulary, where)
     room = engine.context - len(prompt) + 1
     return room if wanted is None else min(wanted, room)
+
+
+def _require_known(tokens: Sequence[int], vocabulary: int, where: str) -> None:
+    unknown = max(tokens, default=0)
+    if unknown >= vocabulary:
+        raise RequestError(
+            f"{unknown} is not a token: they go from 0 to {vocabulary - 1}", where=where
+        )
 
 
 def _choice(request: Drawn, terms: Terms, vocabulary: int) -> Choice | None:

@@ -37,8 +37,8 @@ class EventStream(Response):
         ping: float,
     ) -> None:
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        self.status_code = 200
-        self.init_headers({**headers, "x-accel-buffering": "no"})
+        super().__init__(headers={**headers, "x-accel-buffering": "no"})
+        del self.headers["content-length"]
         self._events = events
         self._failed = failed
         self._ping = ping
