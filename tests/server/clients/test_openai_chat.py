@@ -68,6 +68,19 @@ def test_streaming_says_the_same(client: OpenAI, server: Server, answer: str) ->
     assert len({c.id for c in chunks}) == 1
 
 
+def test_each_chunk_tells_usage_where_asked(client: OpenAI, server: Server) -> None:
+    stream = client.chat.completions.create(
+        model=server.model,
+        messages=SKY,
+        max_completion_tokens=12,
+        stream=True,
+        stream_options={"include_usage": True, "continuous_usage_stats": True},
+    )
+    counts = [chunk.usage.completion_tokens for chunk in stream]
+    assert counts == sorted(counts)
+    assert counts[-1] == 12
+
+
 def test_the_stream_helper(client: OpenAI, server: Server, answer: str) -> None:
     # Without the stop it would raise at the limit of tokens, as it does for every server.
     stop = answer[len(answer) // 2 :]
