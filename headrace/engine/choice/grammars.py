@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from headrace.engine.choice.choice import Grammar
-from headrace.engine.choice.grammar_text import grammar_text
+from headrace.engine.choice.grammar_text import grammar_list
 from headrace.engine.choice.matcher import Matcher
+from headrace.engine.choice.trial_process import SHARED
 from headrace.errors import RequestError
 
 #: Compiled grammars that are kept.
 KEPT = 128
 
 #: What one mask may cost: about 10 ms of a lexer, 3 ms of a parser.
-_LIMITS = LLParserLimits(
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=150_000,
-    step_max_items=50_000,
-    max_lexer_states=50_000,
-    max_grammar_size=200_000,
-    verbose_errors=False,
-)
+_LIMITS: dict[str, int | bool] = {
+    "initial_lexer_fuel": 500_000,
+    "step_lexer_fuel": 150_000,
+    "step_max_items": 50_000,
+    "max_lexer_states": 20_000,
+    "max_grammar_size": 200_000,
+    "verbose_errors": False,
+}
 
 
 class Spelling(Protocol):
@@ -60,10 +62,11 @@ class Grammars:
     def compile(self, grammar: Grammar) -> None:
         """Check a grammar, and keep it compiled.
 
-        It may take a second, so it is not for the thread that drives the model.
+        It may take seconds, so it is not for the thread that drives the model.
 
         Raises:
             RequestError: the grammar is malformed or too large; `where` is the place in it.
+            MachineError: there is no process to try it in.
         """
         self._compiled(grammar)
 
@@ -78,14 +81,21 @@ class Grammars:
             if found is not None:
                 self._kept.move_to_end(grammar)
                 return found
-        text = grammar_text(grammar, self._specials)
-        made = LLMatcher(self._tokenizer, text, log_level=0, limits=_LIMITS)
-        if made.is_error():
-            raise RequestError(made.get_error(), where=f"grammar ({grammar.kind})")
+        grammars = grammar_list(grammar, self._specials)
+        SHARED.check(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS)
+        made = self._made(grammars)
         with self._lock:
             self._kept[grammar] = made
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+        return made
+
+    def _made(self, grammars: list[dict[str, Any]]) -> LLMatcher:
+        text = json.dumps({"grammars": grammars})
+        limits = LLParserLimits(**_LIMITS)  # pyright: ignore[reportArgumentType]
+        made = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)
+        if made.is_error():
+            raise RequestError(made.get_error(), where="grammar")
         return made
 
 
