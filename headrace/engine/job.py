@@ -105,7 +105,18 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     retry_after_seconds: float | None = None
 
 
-Event = Tokens | Ended | Refused
+class Embedded(msgspec.Struct, frozen=True, tag="embedded"):
+    """The embedding of a text, and its only event.
+
+    vector: f32 `[features]`, of length 1. tokens: of the text.
+    """
+
+    id: str
+    vector: bytes
+    tokens: int
+
+
+Event = Tokens | Ended | Refused | Embedded
 
 
 class ServiceStats(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from time import monotonic
 from headrace.engine.blocks import BlockPool
 from headrace.engine.choices import Choices
 from headrace.engine.driver import POLL_SECONDS
+from headrace.engine.embeddings import Embeddings, EmbeddingWork
 from headrace.engine.job import EndReason, Event, ServiceStats
 from headrace.engine.scheduler import Scheduler
 from headrace.engine.sequence import SequenceState
@@ -40,6 +41,7 @@ class Loop:
         self._pool = BlockPool(program.storage.blocks)
         self._scheduler = Scheduler(self._pool, program.manifest.max_tokens, slots=slots)
         self._choices = Choices(self._scheduler)
+        self._embeddings = Embeddings(program, self._scheduler.places)
         self._works: dict[SequenceState, Work] = {}
         self._deadline = inf
         self._interrupted = interrupted
@@ -49,7 +51,7 @@ class Loop:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to run."""
-        return not self._works
+        return not self._works and not self._embeddings.works
 
     @property
     def has_room(self) -> bool:
@@ -72,14 +74,31 @@ class Loop:
             self._works.pop(work.sequence, None)
             self._deliver(work.end(reason, message))
 
+    def embed(self, work: EmbeddingWork) -> None:
+        """Take a text to be embedded, between schedules; nothing happens if it has been ended."""
+        if not work.ended:
+            self._embeddings.add(work)
+
+    def end_embedding(
+        self, work: EmbeddingWork, reason: EndReason, message: str | None = None
+    ) -> None:
+        """End an embedding, between schedules."""
+        if not work.ended:
+            self._embeddings.drop(work)
+            self._deliver([work.end(reason, message)])
+
     def end_all(self, reason: EndReason, message: str) -> None:
         """End all jobs, between schedules."""
         for work in list(self._works.values()):
             self.end(work, reason, message)
+        for embedding in self._embeddings.works:
+            self.end_embedding(embedding, reason, message)
 
     def step(self) -> None:
         """Run one schedule, if there is work; meanwhile the host chooses tokens of others."""
         self._expire()
+        if (embedded := self._embeddings.step()) is not None:
+            self._deliver([embedded])
         schedule = self._scheduler.next()
         if schedule is None:
             self._choose()
@@ -123,12 +142,16 @@ class Loop:
         counts: Counter[SequenceState] = Counter()
         finished = False
         while not finished:
-            if self._interrupted() or self._deadline <= monotonic():
+            if self._wanted():
                 self._program.cancel()
             finished = self._program.wait(pause)
             self._look(counts)
         self._schedules += 1
         self._steps += max(counts.values(), default=1)
+
+    def _wanted(self) -> bool:
+        """Whether something is to be done as soon as the step that runs has ended."""
+        return self._interrupted() or self._deadline <= monotonic() or self._embeddings.ready
 
     def _look(self, counts: Counter[SequenceState]) -> None:
         fresh: dict[Work, None] = {}

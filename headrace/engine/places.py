@@ -7,9 +7,19 @@ its own before it had to give way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from headrace.engine.blocks import BlockPool, blocks_for
 from headrace.engine.sequence import SequenceState
 from headrace.runtime.schedule import KV_BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A slot and blocks that no sequence of the scheduler has."""
+
+    slot: int
+    blocks: list[int]
 
 
 class Places:
@@ -97,6 +107,15 @@ class Places:
         self.pool.give(reversed(sequence.blocks))
         self.moved.pop(sequence, None)
         sequence.slot, sequence.blocks, sequence.fed = -1, [], 0
+
+    def lend(self, tokens: int) -> Place | None:
+        """A place for so many entries, until it is taken back; None if there is none now."""
+        blocks = self.pool.take(blocks_for(tokens)) if self._slots else None
+        return None if blocks is None else Place(self._slots.pop(), blocks)
+
+    def take_back(self, place: Place) -> None:
+        self._slots.append(place.slot)
+        self.pool.give(place.blocks)
 
     def _replace(self, sequence: SequenceState, index: int, block: int) -> None:
         if index == len(sequence.blocks):

@@ -12,10 +12,12 @@ from headrace.engine.admission import admit
 from headrace.engine.choice.choice import Choice
 from headrace.engine.choice.chooser import Chooser
 from headrace.engine.choice.grammars import Grammars
+from headrace.engine.embeddings import EmbeddingWork
 from headrace.engine.inbox import Inbox, Order
-from headrace.engine.job import Ended, Event, Job, Refused, ServiceSettings, ServiceStats
+from headrace.engine.job import Embedded, Ended, Event, Job, Refused, ServiceSettings, ServiceStats
 from headrace.engine.loop import Loop
 from headrace.engine.pace import Pace
+from headrace.engine.prompt import check_tokens
 from headrace.engine.work import Work
 from headrace.errors import ContextLengthError, RequestError
 from headrace.runtime.program import Program
@@ -53,7 +55,7 @@ class Service:
         self._deliver = deliver
         self._inbox = Inbox()
         self._loop = Loop(program, settings.slots, self._interrupted, self._tell)
-        self._jobs: dict[str, Work] = {}
+        self._jobs: dict[str, Work | EmbeddingWork] = {}
         self._pace = Pace()
         self._lock = threading.Lock()
         self._telling = threading.RLock()
@@ -66,24 +68,36 @@ class Service:
         """Take a job; returns at once, and all that follows are events. For any thread."""
         try:
             work = admit(job, self._stops, self._program)
-        except ContextLengthError as error:
-            self._tell([Refused(job.id, "context", str(error))])
-        except RequestError as error:
-            self._tell([Refused(job.id, "invalid", str(error))])
+        except (ContextLengthError, RequestError) as error:
+            self._tell([_refused(job.id, error)])
+            return
+        if not self._enter(job.id, work):
+            return
+        if job.choice is None:
+            self._add(work)
         else:
-            if (refusal := self._enter(work)) is not None:
-                self._tell([refusal])
-            elif job.choice is None:
-                self._add(work)
-            else:
-                self._preparer.submit(self._prepare, work, job.choice)
+            self._preparer.submit(self._prepare, work, job.choice)
+
+    def embed(self, id: str, tokens: Sequence[int]) -> None:
+        """Embed a text, between the steps of jobs; the event is `Embedded`. For any thread."""
+        program = self._program
+        try:
+            checked = check_tokens(tokens, program.manifest.vocabulary, program.context, "tokens")
+        except (ContextLengthError, RequestError) as error:
+            self._tell([_refused(id, error)])
+            return
+        work = EmbeddingWork(id, checked)
+        if self._enter(id, work):
+            self._order(partial(self._loop.embed, work), urgent=self._loop.has_room)
 
     def cancel(self, id: str) -> None:
         """End a job after the step that runs; nothing happens if it has ended. For any thread."""
         with self._lock:
             work = self._jobs.get(id)
-        if work is not None:
+        if isinstance(work, Work):
             self._order(partial(self._loop.end, work, "cancelled"), urgent=True)
+        elif work is not None:
+            self._order(partial(self._loop.end_embedding, work, "cancelled"), urgent=True)
 
     def stats(self) -> ServiceStats:
         """Figures of the moment. For any thread."""
@@ -107,6 +121,9 @@ class Service:
             work.chooser = Chooser(choice, sampling, vocabulary, self._grammars, work.job.tokens)
         except RequestError as error:
             self._order(partial(self._refuse, work, error), urgent=True)
+        except Exception as error:  # of a library that reads what clients write: one job's failure
+            message = f"its grammar could not be prepared: {error}"
+            self._order(partial(self._loop.end, work, "error", message), urgent=True)
         else:
             self._add(work)
 
@@ -116,23 +133,30 @@ class Service:
             return
         with self._lock:
             del self._jobs[work.job.id]
-        self._tell([Refused(work.job.id, "invalid", str(error))])
+        self._tell([_refused(work.job.id, error)])
 
-    def _enter(self, work: Work) -> Refused | None:
-        """Count a job in, or say why not."""
-        id = work.job.id
+    def _enter(self, id: str, work: Work | EmbeddingWork) -> bool:
+        """Count a job in, or tell why not; whether it is in."""
         with self._lock:
-            if self.failure is not None:
-                return Refused(id, "closing", f"the engine has failed: {self.failure}")
-            if self._drained_by is not None:
-                return Refused(id, "closing", "the engine is being closed")
-            if id in self._jobs:
-                return Refused(id, "invalid", f"a job {id!r} is under way")
-            if len(self._jobs) >= self._most:
-                message = f"{len(self._jobs)} jobs are under way and wait, which is the most"
-                return Refused(id, "queue_full", message, self._pace.retry_after())
-            self._jobs[id] = work
-            return None
+            refusal = self._refusal(id)
+            if refusal is None:
+                self._jobs[id] = work
+        if refusal is not None:
+            self._tell([refusal])
+        return refusal is None
+
+    def _refusal(self, id: str) -> Refused | None:
+        """Why a job is not taken, if it is not."""
+        if self.failure is not None:
+            return Refused(id, "closing", f"the engine has failed: {self.failure}")
+        if self._drained_by is not None:
+            return Refused(id, "closing", "the engine is being closed")
+        if id in self._jobs:
+            return Refused(id, "invalid", f"a job {id!r} is under way")
+        if len(self._jobs) >= self._most:
+            message = f"{len(self._jobs)} jobs are under way and wait, which is the most"
+            return Refused(id, "queue_full", message, self._pace.retry_after())
+        return None
 
     def _order(self, order: Order, *, urgent: bool) -> None:
         self._inbox.put(order, urgent=urgent)
@@ -148,7 +172,7 @@ class Service:
     def _tell(self, events: list[Event]) -> None:
         with self._lock:
             for event in events:
-                if isinstance(event, Ended):
+                if isinstance(event, Ended | Embedded):
                     del self._jobs[event.id]
                     self._pace.ended()
         with self._telling:
@@ -173,7 +197,17 @@ class Service:
             self.failure = error
             works = list(self._jobs.values())
         message = f"the engine has failed: {error}"
-        self._tell([event for work in works for event in work.end("error", message)])
+        self._tell([event for work in works for event in _end(work, message)])
+
+
+def _refused(id: str, error: ContextLengthError | RequestError) -> Refused:
+    kind = "context" if isinstance(error, ContextLengthError) else "invalid"
+    return Refused(id, kind, str(error))
+
+
+def _end(work: Work | EmbeddingWork, message: str) -> list[Event]:
+    events = work.end("error", message)
+    return events if isinstance(events, list) else [events]
 
 
 def _nothing() -> None:

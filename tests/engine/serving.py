@@ -6,10 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from headrace.api import Model
 from headrace.engine.choice.grammars import Grammars
-from headrace.engine.job import Ended, Event, Job, Refused, ServiceSettings, Tokens
+from headrace.engine.job import Embedded, Ended, Event, Job, Refused, ServiceSettings, Tokens
 from headrace.engine.service import Service
 
 SECONDS = 60  # for anything that a test waits for
@@ -20,11 +24,15 @@ class Answers:
     """All events of a service, by job."""
 
     events: dict[str, list[Event]] = field(default_factory=dict[str, list[Event]])
+    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
     came: threading.Condition = field(default_factory=threading.Condition)
 
     def deliver(self, events: list[Event]) -> None:
         with self.came:
             for event in events:
+                if isinstance(event, Embedded):
+                    self.vectors[event.id] = np.frombuffer(event.vector, np.float32)
+                    continue
                 self.events.setdefault(event.id, []).append(event)
             self.came.notify_all()
 
@@ -59,9 +67,14 @@ class Answers:
         with self.came:
             assert self.came.wait_for(lambda: len(self.tokens(id)) >= count, SECONDS)
 
+    def vector(self, id: str) -> NDArray[np.float32]:
+        with self.came:
+            assert self.came.wait_for(lambda: id in self.vectors, SECONDS)
+        return self.vectors[id]
+
     def _over(self, id: str) -> Ended | Refused | None:
         last = self.events.get(id, [None])[-1]
-        return None if isinstance(last, Tokens) else last
+        return last if isinstance(last, Ended | Refused) else None
 
 
 @contextmanager

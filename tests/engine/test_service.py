@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from headrace.api import Model
+from headrace.engine.embedding import embed
 from headrace.engine.engine import Engine
 from headrace.engine.job import Job
 from headrace.engine.request import Request
@@ -136,3 +137,21 @@ def test_closing(model: Model, drain_seconds: float) -> None:
         service.submit(job("late", PROMPT, 3))
         assert answers.refused("late").kind == "closing"
     assert model.program.finished
+
+
+def test_texts_are_embedded_between_the_steps_of_others(model: Model) -> None:
+    texts = [PROMPT, [7] * 200, list(range(64)), [3]]
+    expected = [embed(model.program, each) for each in texts]
+    answer = alone(model, job("", PROMPT, 400))
+    with serving(model, slots=2) as (service, answers):
+        service.submit(job("beside", PROMPT, 400))
+        for index, each in enumerate(texts):
+            service.embed(f"{index}", each)
+        service.embed("wrong", [])
+        for index, each in enumerate(expected):
+            assert np.array_equal(answers.vector(f"{index}"), each)
+        assert answers.refused("wrong").kind == "invalid"
+        assert answers.answer("beside") == answer
+        service.embed("gone", [5] * 4000)
+        service.cancel("gone")
+        assert answers.ended("gone").reason == "cancelled"

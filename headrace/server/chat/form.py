@@ -11,6 +11,8 @@ from headrace.server.tools.formats import HERMES, ToolFormat, format_of
 from headrace.text.template import CODE
 
 TOOLS = re.compile(r"\btools\b")
+NO_SYSTEM = re.compile(r"raise_exception\(\s*['\"][^'\"]*system role not", re.IGNORECASE)
+SHORT_IDS = re.compile(r"length\s*!=\s*9")
 CALLS = re.compile(r"\btool_calls\b")
 
 
@@ -22,6 +24,7 @@ class ChatForm:
         native_tools: the template itself writes tools, calls and results; otherwise they are
             described in the system message.
         developer: the template knows the role developer.
+        systemless: it refuses messages of the system. short_ids: it wants ids of nine letters.
         switched: the template has a switch for reasoning: unless it is off, answers have it.
     """
 
@@ -29,6 +32,8 @@ class ChatForm:
     native_tools: bool
     reasoning: Marks | None
     developer: bool
+    systemless: bool
+    short_ids: bool
     switched: bool
 
 
@@ -43,5 +48,7 @@ def form_of(source: str) -> ChatForm:
         native_tools=native,
         reasoning=marks_of(source),
         developer="developer" in code,
+        systemless=bool(NO_SYSTEM.search(code)),
+        short_ids=bool(SHORT_IDS.search(code)),
         switched="enable_thinking" in code,
     )

@@ -6,11 +6,12 @@ import asyncio
 import itertools
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
+from array import array
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal
 
 from headrace import errors
-from headrace.engine.job import Ended, Event, Job, Refused, ServiceStats, Tokens
+from headrace.engine.job import Embedded, Ended, Event, Job, Refused, ServiceStats, Tokens
 from headrace.errors import (
     ContextLengthError,
     EngineDiedError,
@@ -26,6 +27,7 @@ from headrace.server.link.messages import (
     AskStats,
     Cancel,
     Close,
+    Embed,
     Events,
     Failed,
     Open,
@@ -76,6 +78,7 @@ class EngineClient:
         self._opening: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self._numbers = itertools.count()
         self._inboxes: dict[str, Inbox] = {}
+        self._embeddings: dict[str, asyncio.Future[Event]] = {}
         self._asked: dict[int, asyncio.Future[ServiceStats]] = {}
         self._closing = False
         self._created = 0
@@ -190,6 +193,23 @@ class EngineClient:
         """Let a job end now; what it has is still to come, then `Ended`."""
         self._send(Cancel(id))
 
+    async def embed(self, tokens: Sequence[int]) -> list[float]:
+        """The embedding of a text `[features]`, of length 1; raises as `generate`."""
+        self._require_ready()
+        name = f"embedding-{next(self._numbers)}"
+        reply = self._embeddings[name] = asyncio.get_running_loop().create_future()
+        self._send(Embed(name, list(tokens)))
+        try:
+            event = await reply
+        finally:
+            del self._embeddings[name]
+            if not reply.done() or reply.cancelled():
+                self._send(Cancel(name))
+        if not isinstance(event, Embedded):
+            _usable(event, self.name)
+            raise UnavailableError("the server is shutting down", where="model")
+        return array("f", event.vector).tolist()
+
     async def stats(self) -> ServiceStats:
         """What the engine does and has done; raises as `generate`."""
         self._require_ready()
@@ -205,7 +225,7 @@ class EngineClient:
         """Let all jobs under way fail."""
         for inbox in self._inboxes.values():
             inbox.fail(error)
-        for reply in self._asked.values():
+        for reply in (*self._asked.values(), *self._embeddings.values()):
             if not reply.done():
                 reply.set_exception(error)
 
@@ -224,7 +244,7 @@ class EngineClient:
 
     # the link
 
-    def _send(self, command: Submit | Cancel | AskStats) -> None:
+    def _send(self, command: Submit | Embed | Cancel | AskStats) -> None:
         if self._connection is not None:
             self._connection.send(command)
 
@@ -232,8 +252,7 @@ class EngineClient:
         match report:
             case Events(events):
                 for event in events:
-                    if (inbox := self._inboxes.get(event.id)) is not None:
-                        inbox.put(event)
+                    self._put(event)
             case Stats(id, stats):
                 if (reply := self._asked.get(id)) is not None and not reply.done():
                     reply.set_result(stats)
@@ -245,6 +264,12 @@ class EngineClient:
                 error: HeadraceError = getattr(errors, kind)(what, where=where, hint=hint)
                 self._closing = True
                 self._opening.set_exception(error)
+
+    def _put(self, event: Event) -> None:
+        if (inbox := self._inboxes.get(event.id)) is not None:
+            inbox.put(event)
+        elif (reply := self._embeddings.get(event.id)) is not None and not reply.done():
+            reply.set_result(event)
 
     def _lost(self) -> None:
         if self._process is None or self.state == "ended":
@@ -277,5 +302,7 @@ def _usable(event: Event, model: str) -> Tokens | Ended:
             raise ContextLengthError(event.message, where="messages")
         case Refused(kind="closing"):
             raise UnavailableError(event.message, where="model", retry_after=RETRY_SECONDS)
+        case Embedded():
+            raise MachineError("an answer is no embedding", where=f"model '{model}'")
         case Refused():
             raise RequestError(event.message)

@@ -21,6 +21,7 @@ from headrace.server.link.messages import (
     Cancel,
     Close,
     Command,
+    Embed,
     Events,
     Failed,
     Open,
@@ -105,6 +106,8 @@ def _obey(engine: Engine, commands: Iterator[Command], outbox: Outbox) -> None:
                 service.submit(job)
             case Cancel(id):
                 service.cancel(id)
+            case Embed(id, tokens):
+                service.embed(id, tokens)
             case AskStats(id):
                 outbox.send(Stats(id, service.stats()))
             case Close(seconds):

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from headrace.engine.job import Ended, Event, Refused, Tokens
+from headrace.engine.job import Ended, Event, Tokens
 from headrace.errors import HeadraceError
 
 
@@ -40,7 +40,7 @@ class Inbox:
                 self.watch.tokens(len(event.tokens))
             case Ended():
                 self.watch.ended(event)
-            case Refused():
+            case _:
                 pass
         self._events.append(event)
         self._wake()

@@ -41,6 +41,11 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     id: str
 
 
+class Embed(msgspec.Struct, frozen=True, tag="embed"):
+    id: str
+    tokens: list[int]
+
+
 class AskStats(msgspec.Struct, frozen=True, tag="stats"):
     id: int
 
@@ -51,7 +56,7 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     seconds: float
 
 
-Command = Open | Submit | Cancel | AskStats | Close
+Command = Open | Submit | Embed | Cancel | AskStats | Close
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):

@@ -19,7 +19,7 @@ from headrace.server.protocol.messages import Messages
 from headrace.server.protocol.sampling import Drawn, Limit, Stop
 from headrace.server.protocol.structure import Guided, ResponseFormat
 from headrace.server.protocol.tools import ToolChoice, Tools
-from headrace.server.protocol.usage import Timings, Usage
+from headrace.server.protocol.usage import Timings, Usage, UsageTold
 
 UNSUPPORTED = (
     Refused("functions", "functions are OpenAI's older form of tools, and not supported"),
@@ -44,8 +44,18 @@ UNSUPPORTED = (
 
 
 class StreamOptions(Body):
+    """`continuous_usage_stats` is vLLM's extension: with include_usage, each chunk has usage."""
+
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
     include_obfuscation: bool | None = None
+
+
+def usage_told(options: StreamOptions | None) -> UsageTold:
+    """Which chunks tell usage."""
+    if options is None or not options.include_usage:
+        return "never"
+    return "each" if options.continuous_usage_stats else "last"
 
 
 class ChatRequest(Drawn, Guided):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from headrace.server.protocol.base import Shown
+
+#: Which chunks of a stream tell usage: none, one after the last, or each what there is so far.
+UsageTold = Literal["never", "last", "each"]
 
 
 class PromptTokens(Shown):

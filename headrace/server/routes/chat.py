@@ -10,7 +10,7 @@ from starlette.responses import Response
 from headrace.errors import RequestError
 from headrace.server.chat.conversation import Conversation, effort_variables, prompt_of
 from headrace.server.chat.use import tool_use
-from headrace.server.protocol.chat import ChatCompletion, ChatRequest
+from headrace.server.protocol.chat import ChatCompletion, ChatRequest, usage_told
 from headrace.server.protocol.sampling import stop_texts
 from headrace.server.routes.jobs import Terms, jobs_of
 from headrace.server.routes.serving import (
@@ -59,7 +59,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     told = logprobs is not None
     if not body.stream:
         return json_response(await chat.whole(turn, logprobs=told))
-    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    usage = usage_told(body.stream_options)
     return event_stream(request, chat.events(turn, logprobs=told, usage=usage))
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headrace.errors import RequestError
+from headrace.server.protocol.chat import usage_told
 from headrace.server.protocol.completions import Completion, CompletionRequest
 from headrace.server.protocol.sampling import stop_texts
 from headrace.server.reasoning import ReasoningSplit
@@ -62,5 +63,5 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     echoes = [text for text in texts for _ in range(count)]
     if not body.stream:
         return json_response(await completion.whole(turn, echoes, logprobs=told))
-    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    usage = usage_told(body.stream_options)
     return event_stream(request, completion.events(turn, echoes, logprobs=told, usage=usage))

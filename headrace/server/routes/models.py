@@ -34,4 +34,5 @@ def _shown(engine: EngineClient) -> dict[str, Any]:
         "created": STARTED,
         "owned_by": "headrace",
         "max_model_len": engine.context,
+        "roofline_tokens_per_second": round(1 / engine.opened.read_seconds, 2),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine.job import TokenLogprobs
+from headrace.server.protocol.usage import UsageTold
 from headrace.server.streaming.answer import Fresh
 from headrace.server.streaming.chunks import DONE, ChunkWriter
 from headrace.server.streaming.logprobs import chat_logprobs
@@ -37,9 +38,9 @@ async def whole(turn: Turn, *, logprobs: bool) -> bytes:
     )
 
 
-async def events(turn: Turn, *, logprobs: bool, usage: bool) -> AsyncGenerator[bytes, None]:
+async def events(turn: Turn, *, logprobs: bool, usage: UsageTold) -> AsyncGenerator[bytes, None]:
     """The answer as chunks; the last of each choice has its timings."""
-    writer = ChunkWriter(turn.head("chat.completion.chunk"), usage=usage)
+    writer = ChunkWriter(turn.head("chat.completion.chunk"), usage, lambda: turn.usage)
     begun: set[int] = set()
     async with aclosing(turn.follow()) as following:
         async for index, fresh in following:
@@ -51,7 +52,7 @@ async def events(turn: Turn, *, logprobs: bool, usage: bool) -> AsyncGenerator[b
             chunks += _chunks(turn, writer, index, fresh, logprobs=logprobs)
             if chunks:
                 yield b"".join(chunks)
-    last = writer.totals(usage=turn.usage, timings=turn.timings) if usage else b""
+    last = writer.totals(usage=turn.usage, timings=turn.timings) if usage != "never" else b""
     yield last + DONE
 
 

@@ -6,9 +6,12 @@ is these, the text as JSON, and the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from headrace.server.protocol.usage import UsageTold
 
 DONE = b"data: [DONE]\n\n"
 
@@ -26,29 +29,43 @@ class ChunkWriter:
 
     Args:
         head: the fields that all chunks have: id, object, created, model.
-        usage: whether chunks say `"usage": null`, because the last one tells it.
+        told: where the last chunk alone tells usage, the others say `"usage": null`.
+        usage: as it is so far.
     """
 
-    def __init__(self, head: dict[str, Any], *, usage: bool) -> None:
+    def __init__(
+        self, head: dict[str, Any], told: UsageTold, usage: Callable[[], dict[str, Any]]
+    ) -> None:
         self._head = head
-        self._tail = {"usage": None} if usage else {}
+        self._told, self._usage = told, usage
         self._plain: dict[int, bytes] = {}
         start = _encode(head)[:-1]
         self._start = b"data: " + start + b',"choices":[{"index":'
-        self._text_end = b',"logprobs":null,"finish_reason":null}]'
-        self._text_end += b',"usage":null}\n\n' if usage else b"}\n\n"
+        self._end = self._ending()
 
     def text(self, index: int, opening: bytes, text: str, closing: bytes) -> bytes:
         """A chunk that holds text only, between bytes of JSON."""
         start = self._plain.get(index)
         if start is None:
             start = self._plain[index] = self._start + str(index).encode() + b","
-        return b"".join((start, opening, _encode(text), closing, self._text_end))
+        end = self._ending() if self._told == "each" else self._end
+        return b"".join((start, opening, _encode(text), closing, end))
 
     def choice(self, choice: dict[str, Any], **more: object) -> bytes:
         """Any chunk of a choice."""
-        return event({**self._head, "choices": [choice], **self._tail, **more})
+        return event({**self._head, "choices": [choice], **self._tail(), **more})
 
     def totals(self, **more: object) -> bytes:
         """The chunk without choices, after all of them."""
         return event({**self._head, "choices": [], **more})
+
+    def _tail(self) -> dict[str, Any]:
+        if self._told == "never":
+            return {}
+        return {"usage": self._usage() if self._told == "each" else None}
+
+    def _ending(self) -> bytes:
+        """What stands behind a text."""
+        tail = _encode(self._tail())[1:]
+        comma = b"," if len(tail) > 1 else b""
+        return b',"logprobs":null,"finish_reason":null}]' + comma + tail + b"\n\n"

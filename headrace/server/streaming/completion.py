@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.server.protocol.usage import UsageTold
 from headrace.server.streaming.chunks import DONE, ChunkWriter
 from headrace.server.streaming.logprobs import CompletionLogprobs
 from headrace.server.streaming.turn import Turn
@@ -34,10 +35,10 @@ async def whole(turn: Turn, echoes: Sequence[str], *, logprobs: bool) -> bytes:
 
 
 async def events(
-    turn: Turn, echoes: Sequence[str], *, logprobs: bool, usage: bool
+    turn: Turn, echoes: Sequence[str], *, logprobs: bool, usage: UsageTold
 ) -> AsyncGenerator[bytes, None]:
     """The answer as chunks; the last of each choice has its timings."""
-    writer = ChunkWriter(turn.head("text_completion"), usage=usage)
+    writer = ChunkWriter(turn.head("text_completion"), usage, lambda: turn.usage)
     lists = [CompletionLogprobs(turn.engine.tokenizer, len(each)) for each in echoes]
     begun: set[int] = set()
     async with aclosing(turn.follow()) as following:
@@ -57,7 +58,7 @@ async def events(
                 chunk += writer.choice(ended, timings=timings)
             if chunk:
                 yield chunk
-    last = writer.totals(usage=turn.usage, timings=turn.timings) if usage else b""
+    last = writer.totals(usage=turn.usage, timings=turn.timings) if usage != "never" else b""
     yield last + DONE
 
 

@@ -35,7 +35,8 @@ def test_a_tool_is_called_and_its_result_answered(server: Server) -> None:
 
     model = chat(server, max_tokens=96)
     question = HumanMessage(QUESTION)
-    called = model.bind_tools([Weather], tool_choice="Weather").invoke([question])
+    tooled = model.bind_tools([Weather], tool_choice="Weather", parallel_tool_calls=False)
+    called = tooled.invoke([question])
     [call] = called.tool_calls
     assert get_weather(**Weather(**call["args"]).model_dump()).startswith(WEATHER)
     result = ToolMessage(WEATHER, tool_call_id=call["id"])

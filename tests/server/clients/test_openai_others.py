@@ -51,6 +51,20 @@ def test_completion_logprobs(client: OpenAI, server: Server) -> None:
     )
 
 
+def test_a_penalty_ends_repetition(client: OpenAI, server: Server) -> None:
+    def goes_on(penalty: float) -> str:
+        reply = client.completions.create(
+            model=server.model,
+            prompt=", ".join(["water"] * 40),
+            max_tokens=12,
+            temperature=0,
+            frequency_penalty=penalty,
+        )
+        return reply.choices[0].text
+
+    assert goes_on(0).count("water") > goes_on(2).count("water")
+
+
 def test_embeddings(client: OpenAI, server: Server) -> None:
     texts = ["The cat sleeps.", "A cat is asleep.", "Interest rates rose in March."]
     packed = client.embeddings.create(model=server.model, input=texts)

@@ -9,8 +9,9 @@ from tests.server.page.browser import ARGUMENTS, Visit, installed, visit
 from tests.server.running import Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Not for longer than a module: while it is there, `asyncio.run` is taken."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the clients extra")
     program = installed()
     if program is None:

@@ -32,7 +32,8 @@ export async function listModels(key) {
 
 /** The chunks of a streamed answer, as they come. */
 export async function* ask(request, key, signal) {
-  const body = JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } });
+  const stream_options = { include_usage: true, continuous_usage_stats: true };
+  const body = JSON.stringify({ ...request, stream: true, stream_options });
   const options = { method: "POST", headers: headers(key), body, signal };
   const response = await fetch("/v1/chat/completions", options);
   if (!response.ok) throw await refusal(response);

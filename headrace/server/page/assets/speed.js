@@ -1,11 +1,10 @@
 // How fast an answer comes, and how much of what memory allows that is.
 
-/** Counts what arrives; the server's own figures replace the estimate when they come. */
+/** Follows the counts that chunks bring; the engine's own figures replace ours at the end. */
 export class Speed {
   #roofline;
   #first;
   #last;
-  #pieces = 0;
   #exact;
 
   /** roofline: tokens per second if memory were only read; undefined if the server has no figure. */
@@ -13,22 +12,20 @@ export class Speed {
     this.#roofline = roofline;
   }
 
-  /** A chunk came. One that brings text is one token or more. */
-  note(chunk) {
-    const delta = chunk.choices?.[0]?.delta ?? {};
-    const text = delta.content || delta.reasoning_content || delta.reasoning || delta.tool_calls;
-    if (text) {
-      this.#last = performance.now();
+  /** A chunk came. */
+  note({ usage, timings }) {
+    if (usage?.completion_tokens) {
+      this.#last = { tokens: usage.completion_tokens, time: performance.now() };
       this.#first ??= this.#last;
-      this.#pieces++;
     }
-    if (chunk.timings) this.#exact = chunk.timings;
+    this.#exact = timings ?? this.#exact;
   }
 
+  /** Tokens per second, from the first to the last; undefined while there is one only. */
   get rate() {
     if (this.#exact) return this.#exact.predicted_per_second;
-    const seconds = (this.#last - this.#first) / 1000;
-    return seconds > 0 ? (this.#pieces - 1) / seconds : undefined;
+    const tokens = this.#last?.tokens - this.#first?.tokens;
+    return tokens > 0 ? (1000 * tokens) / (this.#last.time - this.#first.time) : undefined;
   }
 
   get text() {
