@@ -13,6 +13,8 @@ from headrace.server.link.client import EngineClient
 from headrace.server.protocol.base import INT63
 from headrace.server.protocol.sampling import Drawn
 
+COLDEST = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -69,7 +71,7 @@ def _job(
         id=identifier,
         tokens=prompt,
         max_tokens=limit,
-        temperature=1.0 if request.temperature is None else request.temperature,
+        temperature=_temperature(request.temperature),
         top_k=max(request.top_k or 0, 0),
         top_p=1.0 if request.top_p is None else request.top_p,
         min_p=request.min_p or 0.0,
@@ -80,6 +82,13 @@ def _job(
         client=terms.client,
         seconds=terms.seconds,
     )
+
+
+def _temperature(wanted: float | None) -> float:
+    """OpenAI's default; so little that logits divided by it overflow is none."""
+    if wanted is None:
+        return 1.0
+    return wanted if wanted >= COLDEST else 0.0
 
 
 def _limit(

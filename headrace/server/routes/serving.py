@@ -29,7 +29,15 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 #: A stream of events instead of one JSON, if the request asks for it.
 STREAMED: dict[str, Any] = {
     "description": "The answer; server-sent events if `stream` is true",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+                "required": ["data"],
+            }
+        }
+    },
 }
 
 
