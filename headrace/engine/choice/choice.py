@@ -15,6 +15,8 @@ MOST_LOGPROBS = 20
 MOST_BIASES = 300
 LARGEST_BIAS = 100.0
 LARGEST_PENALTY = 2.0
+#: Logits over the least of them stay finite.
+LEAST_REPETITION, MOST_REPETITION = 0.01, 2.0
 
 GrammarKind = Literal["json_schema", "json_object", "regex", "lark"]
 
@@ -49,7 +51,7 @@ class Choice(msgspec.Struct, frozen=True):
     """How a token is chosen, beyond what the native program does.
 
     presence_penalty, frequency_penalty: -2 to 2, taken off the logits of generated tokens, once
-        and for each time. repetition_penalty: above 0 and at most 2; divides positive logits of
+        and for each time. repetition_penalty: 0.01 to 2; divides positive logits of
         tokens of prompt and answer, multiplies negative ones; 1 is off.
     logit_bias: added to a token's logit, -100 to 100.
     logprobs: alternatives to give beside each token, with log-probabilities; 0: of the chosen
@@ -74,7 +76,9 @@ class Choice(msgspec.Struct, frozen=True):
             value: float = getattr(self, name)
             _require(abs(value) <= LARGEST_PENALTY, name, value, "from -2 to 2")
         repetition = self.repetition_penalty
-        _require(0 < repetition <= 2, "repetition_penalty", repetition, "above 0 and at most 2")
+        fits = LEAST_REPETITION <= repetition <= MOST_REPETITION
+        bounds = f"from {LEAST_REPETITION} to {MOST_REPETITION}"
+        _require(fits, "repetition_penalty", repetition, bounds)
         if self.logprobs is not None:
             fits = 0 <= self.logprobs <= MOST_LOGPROBS
             _require(fits, "logprobs", self.logprobs, f"from 0 to {MOST_LOGPROBS}")

@@ -23,6 +23,9 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 #: Where less than this part of the tokens is kept, they are gathered.
 _SPARSE = 8
 
+#: A temperature whose inverse is no finite float32 leaves the likeliest token alone.
+_COLDEST = float(np.finfo(np.float32).tiny)
+
 
 def uniform(seed: int, position: int) -> float:
     """A number in [0, 1) from seed and position (splitmix64, Steele et al. 2014).
@@ -42,7 +45,7 @@ def sample(logits: Floats, sampling: Sampling, position: int) -> int:
     position: of the token before.
     """
     likeliest = int(logits.argmax())
-    if sampling.temperature <= 0:
+    if sampling.temperature <= _COLDEST:
         return likeliest
     factor = np.float32(1) / np.float32(sampling.temperature)
     weights = logits - logits[likeliest]

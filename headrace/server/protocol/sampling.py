@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from headrace.engine.choice.choice import MOST_BIASES
+from headrace.engine.choice.choice import LEAST_REPETITION, MOST_BIASES, MOST_REPETITION
 from headrace.server.protocol.base import (
     INT32,
     INT63,
@@ -21,6 +21,7 @@ StopText = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_STO
 Stop = StopText | Annotated[list[StopText], Field(max_length=MOST_STOPS)]
 BiasKey = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Repetition = Annotated[float, Field(ge=LEAST_REPETITION, le=MOST_REPETITION)]
 Limit = Annotated[int, Field(ge=1, lt=INT32)]
 
 
@@ -39,7 +40,9 @@ class Drawn(Body):
     seed: Annotated[int, Field(ge=-INT63, le=INT63)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.01, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=LEAST_REPETITION, le=MOST_REPETITION)] | None = (
+        None
+    )
     logit_bias: Annotated[dict[BiasKey, Bias], Field(max_length=MOST_BIASES)] | None = None
     ignore_eos: bool | None = None
     stop_token_ids: Annotated[list[TokenId], Field(max_length=64)] | None = None

@@ -83,6 +83,7 @@ def test_log_probabilities_are_those_of_the_model() -> None:
         (Choice(presence_penalty=2.1), "presence_penalty"),
         (Choice(frequency_penalty=float("nan")), "frequency_penalty"),
         (Choice(repetition_penalty=0.0), "repetition_penalty"),
+        (Choice(repetition_penalty=5e-324), "repetition_penalty"),
         (Choice(logprobs=21), "logprobs"),
         (Choice(logit_bias={V: 1.0}), f"logit_bias[{V}]"),
         (Choice(logit_bias={3: float("inf")}), "logit_bias[3]"),

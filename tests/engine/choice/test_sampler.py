@@ -111,3 +111,13 @@ def test_what_a_grammar_forbids_is_never_drawn() -> None:
     sampling = Sampling(temperature=5.0)
     drawn = {sample(logits, sampling, position) for position in range(100)}
     assert drawn == {3, 500}
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "min_p"])
+@pytest.mark.parametrize("value", [5e-324, 1e-300, 1e-45, 1e-39, 1e-37, 1e-9])
+def test_values_near_zero_draw_a_token(field: str, value: float) -> None:
+    logits = np.random.default_rng(0).normal(size=COUNTS[0]).astype(np.float32)
+    drawn = sample(logits, Sampling(**{"temperature": 1.0, field: value}), 3)
+    assert 0 <= drawn < logits.size
+    if field != "min_p":
+        assert drawn == logits.argmax()

@@ -45,7 +45,7 @@ def test_an_answer_comes_piece_by_piece(visited: Visit, server: Server) -> None:
         }"""
     )
     visited.ask(SKY)
-    visited.wait_for("Answer complete")
+    visited.wait_for("Answered")
     assert visited.page.evaluate("lengths.size") > 10
     reply = httpx.post(
         f"{server.api}/chat/completions",
@@ -77,7 +77,7 @@ def test_stop_ends_the_answer_here_and_in_the_engine(visited: Visit, server: Ser
     assert float(running[1]) == 0
     limit(visited, 8)
     visited.ask(SKY)
-    visited.wait_for("Answer complete")
+    visited.wait_for("Answered")
 
 
 def metrics(server: Server) -> str:
@@ -95,7 +95,7 @@ def test_nothing_sticks_out_on_a_phone(visited: Visit) -> None:
     visited.ask("word" * 60)
     limit(visited, 40)
     visited.page.click("#settings summary")
-    visited.wait_for("Answer complete")
+    visited.wait_for("Answered")
     assert visited.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert visited.overflowing == []
 

@@ -63,7 +63,7 @@ async function answer(fresh, question) {
     keep(conversation, [...fresh, shown.message]);
     shown.end(ending);
     if (shown.calls.length) shown.askForResults(answer);
-    find("status").textContent = "Answer complete";
+    find("status").textContent = "Answered";
   } catch (error) {
     if (aborter.signal.aborted) stopped(conversation, fresh, [shown, question]);
     else failed(error, conversation, fresh, [shown, question]);
