@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.server.reasoning import MARKS, ReasoningSplit, marks_of
@@ -70,6 +70,7 @@ def reasoned(split: ReasoningSplit, pieces: Sequence[str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("marks", MARKS)
+@settings(max_examples=30)
 @given(cuts=CUTS, opened=st.booleans())
 def test_reasoning(marks: Any, cuts: list[int], opened: bool) -> None:
     text = f"{'' if opened else marks.opening}\nAre a < b?\n{marks.closing}\n\nYes <b>.\n"
@@ -122,6 +123,7 @@ def split_calls(form: ToolFormat, pieces: Sequence[str]) -> tuple[str, list[tupl
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=[each.name for each in FORMATS])
+@settings(max_examples=30)
 @given(calls=CALLS, before=st.sampled_from(("", "Let me look.", "a < b")), cuts=CUTS)
 def test_calls(form: ToolFormat, calls: Any, before: str, cuts: list[int]) -> None:
     before = before if form.opening else ""
@@ -129,6 +131,7 @@ def test_calls(form: ToolFormat, calls: Any, before: str, cuts: list[int]) -> No
     assert split_calls(form, cut(answer, cuts)) == (before, calls)
 
 
+@settings(max_examples=30)
 @given(cuts=CUTS)
 @pytest.mark.parametrize(
     "text",
