@@ -20,6 +20,7 @@ from headrace.server.routes.serving import (
     engine_of,
     event_stream,
     json_response,
+    log_prompts,
     settings_of,
 )
 from headrace.server.streaming import chat
@@ -39,6 +40,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     engine = engine_of(request, body.model)
     logprobs = _logprobs(body)
     prompt = await prompt_of(engine.tokenizer, conversation_of(body))
+    log_prompts(request, engine, [prompt.tokens])
     terms = Terms(
         max_tokens=body.max_completion_tokens or body.max_tokens,
         logprobs=logprobs,

@@ -20,6 +20,7 @@ from headrace.server.routes.serving import (
     engine_of,
     event_stream,
     json_response,
+    log_prompts,
     settings_of,
 )
 from headrace.server.routes.texts import token_lists
@@ -44,6 +45,7 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
             hint="ask for echo or for logprobs",
         )
     prompts = await token_lists(engine.tokenizer, body.prompt)
+    log_prompts(request, engine, prompts)
     terms = Terms(
         max_tokens=body.max_tokens or DEFAULT_TOKENS,
         logprobs=body.logprobs,

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from headrace.errors import ContextLengthError, RequestError
 from headrace.server.link.client import EngineClient
 from headrace.server.protocol.embeddings import EmbeddingRequest, Embeddings
-from headrace.server.routes.serving import ERRORS, engine_of, json_response
+from headrace.server.routes.serving import ERRORS, engine_of, json_response, log_prompts
 from headrace.server.routes.texts import token_lists
 
 router = APIRouter(tags=["OpenAI"])
@@ -25,6 +25,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
     """Vectors of texts."""
     engine = engine_of(request, body.model)
     inputs = await token_lists(engine.tokenizer, body.input)
+    log_prompts(request, engine, inputs)
     for at, tokens in enumerate(inputs):
         _check(engine, tokens, f"input[{at}]")
     return json_response(await _whole(engine, inputs, base64=body.encoding_format == "base64"))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.errors import HeadraceError, RequestError
+from headrace.server import logs
 from headrace.server.config import Settings
 from headrace.server.errors import reply_to
 from headrace.server.link.client import EngineClient
 from headrace.server.link.models import Models
+from headrace.server.notes import request_id
 from headrace.server.protocol.errors import ErrorShown
 from headrace.server.streaming.chunks import event
 from headrace.server.streaming.event_stream import EventStream
-
-log = logging.getLogger(__name__)
 
 #: What may come instead of an answer, for the OpenAPI document.
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -70,6 +69,14 @@ def all_engines(request: Request) -> list[EngineClient]:
     return list(_models(request))
 
 
+def log_prompts(request: Request, engine: EngineClient, prompts: Sequence[Sequence[int]]) -> None:
+    """Write prompts to the log, if the settings say so."""
+    if settings_of(request).log_prompts:
+        for tokens in prompts:
+            text = engine.tokenizer.decode(tokens, special=True)
+            logs.event("prompt", id=request_id(), model=engine.name, text=text)
+
+
 def settings_of(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
@@ -91,7 +98,7 @@ def event_stream(request: Request, events: AsyncGenerator[bytes, None]) -> Event
 
 def _failed(error: Exception) -> bytes:
     if not isinstance(error, HeadraceError):
-        log.error("a stream of events failed", exc_info=error)
+        logs.LOG.error("failure", exc_info=error, extra={"fields": {"id": request_id()}})
     return event(reply_to(error).body)
 
 

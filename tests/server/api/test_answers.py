@@ -6,13 +6,15 @@ import base64
 import json
 import struct
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.server.protocol.chat import ChatCompletion
+from tests.build.cached import RANDOM, shared_cache
 from tests.server.raw import ask, connect, request
-from tests.server.running import Server
+from tests.server.running import Server, serving
 
 WEATHER = {
     "type": "function",
@@ -86,14 +88,14 @@ def test_what_it_took_is_told(server: Server) -> None:
 
 
 def test_a_stop_string_ends_the_job_and_tells_what_it_took(server: Server) -> None:
-    full = chat(server, ignore_eos=True, max_tokens=200)["choices"][0]["message"]["content"]
+    full = chat(server, ignore_eos=True, max_tokens=60)["choices"][0]["message"]["content"]
     stop = full[10:13]
-    answer = chat(server, ignore_eos=True, max_tokens=200, stop=[stop])
+    answer = chat(server, ignore_eos=True, max_tokens=60, stop=[stop])
     assert answer["choices"][0]["message"]["content"] == full[: full.index(stop)]
     assert answer["choices"][0]["finish_reason"] == "stop"
     assert 0 < answer["usage"]["completion_tokens"] < 20
     assert answer["timings"]["prefill_ms"] > 0
-    streamed = texts(chunks(server, ignore_eos=True, max_tokens=200, stop=[stop]))
+    streamed = texts(chunks(server, ignore_eos=True, max_tokens=60, stop=[stop]))
     assert streamed == {0: full[: full.index(stop)]}
 
 
@@ -206,3 +208,15 @@ def test_what_cannot_be_answered_names_its_field(
     assert reply.status == 400, reply.body
     assert reply.json()["error"]["param"] == param
     assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.slow
+def test_prompts_are_logged_where_that_is_asked_for(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = tmp_path / "log"
+    with shared_cache(tmp_path_factory), serving(log, f"tiny={RANDOM}", "--log-prompts") as tiny:
+        body = {"model": "tiny", "prompt": "very private", "max_tokens": 1}
+        ask(tiny.url, "POST", "/v1/completions", body)
+    assert "event=prompt" in log.read_text()
+    assert 'text="very private"' in log.read_text()

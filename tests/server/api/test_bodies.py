@@ -98,6 +98,6 @@ def test_deep_schemas_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
 def test_what_is_no_text_is_named(kind: str) -> None:
-    content = [{"type": "text", "text": "What is this?"}, {"type": kind, kind: {}}]
+    content: list[Any] = [{"type": "text", "text": "What is this?"}, {"type": kind, kind: {}}]
     with pytest.raises(ValidationError, match="are not supported: this model reads text"):
         ChatRequest.model_validate({**CHAT, "messages": [{"role": "user", "content": content}]})

@@ -46,7 +46,7 @@ def rendered(name: str, messages: list[dict[str, Any]], tools: list[Any]) -> str
     form = form_of(source)
     body = ChatRequest.model_validate({"model": "m", "messages": messages})
     plain = template_messages(body.messages, form, tools)
-    native = {"tools": tools} if form.native_tools else {}
+    native: dict[str, Any] = {"tools": tools} if form.native_tools else {}
     return ChatTemplate(source, SPECIAL_TOKENS).render(plain, **native)
 
 
