@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.choices import Kv, Weights
+from headrace.cli.console import note
 
 Switch = Parameter(negative="")
 
@@ -72,6 +73,8 @@ def serve(
     from headrace.server.config import configure
 
     configuration = configure(flags, config)
+    for name in configuration.ignored:
+        note(f"the variable {name} is no setting, and is ignored")
     if print_config:
         from headrace.server.shown import as_toml
 

@@ -15,7 +15,13 @@ from headrace.errors import ConfigurationError
 from headrace.server.addresses import is_loopback
 from headrace.server.link.messages import Kv, Weights
 from headrace.server.named import NamedModel
-from headrace.server.sources import Given, from_environment, from_file, from_flags
+from headrace.server.sources import (
+    Given,
+    from_environment,
+    from_file,
+    from_flags,
+    ignored_variables,
+)
 
 DEFAULT_FILE = Path("headrace.toml")
 DAY = 24 * 3600.0
@@ -99,12 +105,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Configuration(msgspec.Struct, frozen=True):
     """Settings, and who gave each that is not the default: name → flag, variable or file and line.
 
-    file: the one that was read.
+    file: the one that was read. ignored: variables that begin like settings and are none.
     """
 
     settings: Settings
     origins: dict[str, str]
     file: str | None
+    ignored: tuple[str, ...] = ()
 
 
 def configure(
@@ -134,7 +141,8 @@ def configure(
     values = {name: _value(name, each) for name, each in given.items()}
     origins = {name: each.where for name, each in given.items()}
     settings = msgspec.convert(values, Settings)
-    return Configuration(settings, origins, None if path is None else str(path))
+    ignored = tuple(ignored_variables(variables, _NAMES))
+    return Configuration(settings, origins, None if path is None else str(path), ignored)
 
 
 def _file(asked: Path | None, environment: Mapping[str, str]) -> Path | None:

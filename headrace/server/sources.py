@@ -49,6 +49,12 @@ def from_environment(
     return found
 
 
+def ignored_variables(environment: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Variables that look like settings and are none: there may be others' (HEADRACE_CACHE is)."""
+    known = {f"{PREFIX}{name.upper()}" for name in (*names, "config", "cache")}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
 def from_file(path: Path, names: Sequence[str]) -> dict[str, Given]:
     """What a TOML file says: the flags' names, one a line.
 

@@ -132,6 +132,16 @@ def test_what_is_wrong_in_a_file(tmp_path: Path, text: str, where: str, what: st
     assert where in str(raised.value.where)
 
 
+def test_variables_that_are_no_settings_are_told() -> None:
+    variables = {
+        "HEADRACE_API_KEYS": "a",
+        "HEADRACE_CACHE": "b",
+        "HEADRACE_CONFIG": "",
+        "PORT": "1",
+    }
+    assert configure({}, None, variables).ignored == ("HEADRACE_API_KEYS",)
+
+
 def test_keys_are_not_in_errors() -> None:
     with pytest.raises(ConfigurationError) as raised:
         configure({}, None, {"HEADRACE_API_KEY": "sécret"})

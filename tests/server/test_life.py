@@ -82,6 +82,43 @@ def test_no_engine_outlives_its_server(tmp_path: Path) -> None:
 
 
 @slow
+def test_several_models(tmp_path: Path) -> None:
+    """Each has its process; a request names one; when one dies, the server ends and says which."""
+    other = f"other={RANDOM}"
+    with serving(tmp_path / "log", TINY, other, "--log-prompts", "--threads", "1") as server:
+        answers = [
+            ask(server.url, "POST", "/v1/completions", {**LONG, "model": name, "temperature": 0})
+            for name in ("tiny", "other")
+        ]
+        texts = [answer.json()["choices"][0]["text"] for answer in answers]
+        assert texts[0] == texts[1]
+        first, second = psutil.Process(server.process.pid).children()
+        second.kill()
+        assert server.process.wait(10) == 1
+        assert gone(first)
+    said = (tmp_path / "log").read_text()
+    assert "headrace: the engine of model 'other' was ended by SIGKILL" in said
+    assert "event=prompt" in said
+    assert "text=Hello" in said
+
+
+@slow
+def test_loading_is_given_up(tmp_path: Path) -> None:
+    """SIGTERM while a model is compiled ends all of it, and leaves nothing half made."""
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "headrace", "serve", RANDOM, "--port", "0"]
+    variables = environment(HEADRACE_CACHE=str(cache))
+    with subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL) as server:
+        _until(lambda: (cache / "programs").exists(), 30)
+        time.sleep(0.5)
+        below = psutil.Process(server.pid).children(recursive=True)
+        server.terminate()
+        assert server.wait(20) == 0
+    assert all(map(gone, below))
+    assert not [path for path in cache.glob("p*/*") if path.suffix != ".lock"]
+
+
+@slow
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     ended = _serve(str(tmp_path / "none.gguf"), "--port", "0")
     assert ended.returncode == 1
