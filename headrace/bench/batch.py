@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from headrace.bench.runner import prompt_tokens
-from headrace.engine.blocks import blocks_for
+from headrace.engine.blocks import BlockPool, blocks_for
 from headrace.engine.scheduler import STEPS, Scheduler
 from headrace.engine.sequence import SequenceState
 from headrace.runtime.program import Program
@@ -67,7 +67,7 @@ def decode_mixed(
         steps: before the first prompt. prompts: their lengths.
     """
     vocabulary = program.manifest.vocabulary
-    scheduler = Scheduler(program.storage.blocks, program.manifest.max_tokens)
+    scheduler = Scheduler(BlockPool(program.storage.blocks), program.manifest.max_tokens)
     endless = program.context - context
     decoding = [_read(context, endless, vocabulary, number) for number in range(sequences)]
     for sequence in decoding:
@@ -109,7 +109,7 @@ def _advance(program: Program, scheduler: Scheduler, watched: SequenceState) -> 
     """Run the next schedule; the moments when a sequence got its tokens."""
     schedule = scheduler.next()
     assert schedule is not None
-    for sequence in scheduler.admitted:
+    for sequence in scheduler.places.settle():
         program.set_blocks(sequence.slot, sequence.blocks)
     program.submit(schedule)
     times: list[float] = []

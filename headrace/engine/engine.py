@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.engine.batch import BatchGeneration
-from headrace.engine.blocks import blocks_for
+from headrace.engine.blocks import BlockPool, blocks_for
 from headrace.engine.driver import Driver
 from headrace.engine.generation import Generation, Record
 from headrace.engine.prompt import check_tokens
@@ -107,8 +107,8 @@ class Engine:
         """Pairs of a sequence's number and its next token, stop tokens left out."""
         numbers = {sequence: index for index, sequence in enumerate(sequences)}
         with self._alone():
-            blocks, most = self.program.storage.blocks, self.program.manifest.max_tokens
-            scheduler = Scheduler(blocks, most, "prompts")
+            pool = BlockPool(self.program.storage.blocks)
+            scheduler = Scheduler(pool, self.program.manifest.max_tokens, "prompts")
             for sequence, record in zip(sequences, records, strict=True):
                 record.start()
                 scheduler.add(sequence)
@@ -131,7 +131,7 @@ class Engine:
         """Run all schedules; tokens with their sequences, as they come."""
         self._driver.rest()
         while (schedule := scheduler.next()) is not None:
-            for sequence in scheduler.admitted:
+            for sequence in scheduler.places.settle():
                 self.program.set_blocks(sequence.slot, sequence.blocks)
             for sequence in scheduler.scheduled:
                 records[numbers[sequence]].host_calls += 1

@@ -17,6 +17,7 @@ __all__ = [
     "KV_BLOCK",
     "MAX_SEQUENCES",
     "MAX_STEPS",
+    "MAX_STOPS",
     "Sampling",
     "Schedule",
     "Segment",
