@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 
 from tests.server.running import Server, serving
 
@@ -73,8 +74,11 @@ def test_the_server_keeps_to_its_document(server: Server) -> None:
         for mode in schemathesis.GenerationMode:
             try:
                 try_out(operation, server, mode, count // 2, seen)
+            except Unsatisfiable:
+                assert mode == schemathesis.GenerationMode.NEGATIVE  # nothing to do wrong here
             except (Exception, BaseExceptionGroup) as failure:
                 failures.append(f"{operation.label} {mode.value}: {failure}")
-    assert failures == []
+    if failures:
+        pytest.fail("\n\n".join(failures))
     assert seen.total() >= CASES, seen
     assert seen[200] > CASES / 20, seen
