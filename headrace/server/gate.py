@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +21,19 @@ from headrace.server.notes import CURRENT, Note
 #: Asked for again and again by machines: only failures are worth a line.
 QUIET = frozenset({"/health", "/ready", "/metrics"})
 CLIENT_GONE = 499  # as nginx writes it
+
+
+#: Where the connection is in a scope's extensions.
+CONNECTION = "headrace.connection"
+
+
+class Connection(Protocol):
+    """What an answer asks of its connection."""
+
+    @property
+    def blocked(self) -> bool: ...
+
+    def abort(self) -> None: ...
 
 
 class Gate:
@@ -106,7 +119,7 @@ class _Answer:
 
     def __init__(self, send: Send, id: str, seconds: float, scope: Scope) -> None:
         self._send, self._seconds = send, seconds
-        self._abort: Callable[[], None] | None = scope.get("extensions", {}).get("headrace.abort")
+        self._connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         self.id = id
         self.status: int | None = None
         self.complete = False
@@ -117,6 +130,9 @@ class _Answer:
             MutableHeaders(scope=message)["x-request-id"] = self.id
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
+        if self._connection is None or not self._connection.blocked:
+            await self._send(message)
+            return
         try:
             async with asyncio.timeout(self._seconds):
                 await self._send(message)
@@ -125,5 +141,5 @@ class _Answer:
 
     def abort(self) -> None:
         """End the connection: the rest of the answer will not come."""
-        if self._abort is not None:
-            self._abort()
+        if self._connection is not None:
+            self._connection.abort()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import (
@@ -58,6 +57,11 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
         return cycle is None or cycle.response_complete
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the client has not read what it was sent, so that the next `send` waits."""
+        return self.flow.write_paused
+
     def abort(self) -> None:
         """End the connection now, whatever is still to be sent."""
         self.transport.abort()
@@ -83,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._cancel_deadline()
         self._in_head, self._head_bytes = False, 0
-        extensions: Mapping[str, Any] = {"headrace.abort": self.abort}
+        extensions = {"headrace.connection": self}
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
         super().on_headers_complete()
 

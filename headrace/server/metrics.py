@@ -97,6 +97,7 @@ class Watched:
     def __init__(self, metrics: Metrics, client: EngineClient, job: Job, note: Note | None) -> None:
         self._metrics, self._client, self._note = metrics, client, note
         self._name = client.name
+        self._between = metrics.between.labels(client.name)
         self._began = time.perf_counter()
         self._last: float | None = None
         if note is not None:
@@ -109,9 +110,8 @@ class Watched:
             count -= 1
         elif count:
             each = (now - self._last) / count
-            between = self._metrics.between.labels(self._name)
             for _ in range(count):
-                between.observe(each)
+                self._between.observe(each)
         self._last = now
 
     def _first(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from headrace.engine.job import Job, ServiceSettings
+from headrace.engine.job import ServiceSettings
 from headrace.errors import (
     ConfigurationError,
     EngineDiedError,
@@ -30,11 +30,9 @@ from headrace.server.config import Settings
 from headrace.server.http import Connections
 from headrace.server.lifecycle import Lifecycle
 from headrace.server.link.client import EngineClient
-from headrace.server.link.inbox import Watch
 from headrace.server.link.messages import Open, Step
 from headrace.server.link.models import Models
 from headrace.server.metrics import Metrics
-from headrace.server.notes import request_id
 from headrace.server.notify import notify
 
 #: An answer that is cut off has so long to say so.
@@ -86,13 +84,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> HeadraceError |
 def _clients(settings: Settings, metrics: Metrics) -> list[EngineClient]:
     named = settings.named_models()
     service = ServiceSettings(queue=settings.queue, slots=settings.slots)
-
-    def watch(client: EngineClient, job: Job) -> Watch:
-        if settings.log_prompts:
-            text = client.tokenizer.decode(job.tokens, special=True)
-            logs.event("prompt", id=request_id(), model=client.name, text=text)
-        return metrics.watch(client, job)
-
     return [
         EngineClient(
             each.name,
@@ -107,7 +98,7 @@ def _clients(settings: Settings, metrics: Metrics) -> list[EngineClient]:
                 kv_tokens=settings.kv_tokens,
                 service=service,
             ),
-            watch,
+            metrics.watch,
             _tell_step,
         )
         for place, each in enumerate(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from starlette.datastructures import Headers
@@ -10,15 +11,26 @@ from starlette.types import Message, Receive, Scope, Send
 
 from headrace.errors import UnavailableError
 from headrace.server.config import Settings
-from headrace.server.gate import Gate
+from headrace.server.gate import CONNECTION, Gate
 from headrace.server.lifecycle import Lifecycle
 from headrace.server.limits import BODIES, Bodies
 
 SETTINGS = Settings(receive_timeout=0.2, max_body=1024)
 
 
-def scope_of(path: str, aborted: list[bool]) -> Scope:
-    extensions = {"headrace.abort": lambda: aborted.append(True)}
+@dataclass
+class Blocked:
+    """A connection whose client does not read."""
+
+    blocked: bool = True
+    aborted: bool = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def scope_of(path: str, connection: Blocked) -> Scope:
+    extensions = {CONNECTION: connection}
     headers = [(b"host", b"localhost")]
     return {"type": "http", "method": "GET", "path": path, "headers": headers} | {
         "extensions": extensions
@@ -55,10 +67,10 @@ def test_a_reader_that_stands_still_is_dropped() -> None:
         if message["type"] == "http.response.body":
             await _nothing_more()
 
-    aborted: list[bool] = []
+    connection = Blocked()
     gate = Gate(app, SETTINGS, Lifecycle())
-    asyncio.run(gate(scope_of("/v1/x", aborted), whole_body(), send))
-    assert aborted == [True]
+    asyncio.run(gate(scope_of("/v1/x", connection), whole_body(), send))
+    assert connection.aborted
     assert ended == [True]
 
 
@@ -83,7 +95,7 @@ def test_a_client_that_leaves_ends_the_app() -> None:
         raise AssertionError(message)
 
     lifecycle = Lifecycle()
-    asyncio.run(Gate(app, SETTINGS, lifecycle)(scope_of("/v1/x", []), receive, send))
+    asyncio.run(Gate(app, SETTINGS, lifecycle)(scope_of("/v1/x", Blocked()), receive, send))
     assert ended == [True]
     assert lifecycle.under_way == 0
 
