@@ -92,8 +92,8 @@ def test_escape_stops(visited: Visit) -> None:
 
 
 def test_nothing_sticks_out_on_a_phone(visited: Visit) -> None:
-    visited.ask("word" * 60)
     limit(visited, 40)
+    visited.ask("word" * 60)
     visited.page.click("#settings summary")
     visited.wait_for("Answered")
     assert visited.page.evaluate("document.documentElement.scrollWidth") <= 360
