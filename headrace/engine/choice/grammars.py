@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
@@ -16,7 +16,7 @@ from headrace.engine.choice.matcher import Matcher
 from headrace.engine.choice.trial_process import SHARED
 from headrace.errors import RequestError
 
-#: Compiled grammars that are kept.
+#: Grammars that are kept, compiled or refused.
 KEPT = 128
 
 #: What one mask may cost: about 10 ms of a lexer, 3 ms of a parser.
@@ -56,7 +56,7 @@ class Grammars:
         self._vocabulary = vocabulary
         self._tokenizer = _tokenizer(spelling)
         self._specials = spelling.specials
-        self._kept: OrderedDict[Grammar, LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[Grammar, LLMatcher | RequestError] = OrderedDict()
         self._lock = threading.Lock()
 
     def compile(self, grammar: Grammar) -> None:
@@ -76,21 +76,34 @@ class Grammars:
         return Matcher(own, self._tokenizer.vocab_size, self._vocabulary)
 
     def _compiled(self, grammar: Grammar) -> LLMatcher:
+        found = self._found(grammar)
+        if found is None:
+            try:
+                found = self._made(grammar)
+            except RequestError as error:
+                found = error
+            self._keep(grammar, found)
+        if isinstance(found, RequestError):
+            raise RequestError(found.what, where=found.where, hint=found.hint)
+        return found
+
+    def _found(self, grammar: Grammar) -> LLMatcher | RequestError | None:
+        """What became of a grammar, if it is kept."""
         with self._lock:
             found = self._kept.get(grammar)
             if found is not None:
                 self._kept.move_to_end(grammar)
-                return found
-        grammars = grammar_list(grammar, self._specials)
-        SHARED.check(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS)
-        made = self._made(grammars)
+            return found
+
+    def _keep(self, grammar: Grammar, found: LLMatcher | RequestError) -> None:
         with self._lock:
-            self._kept[grammar] = made
+            self._kept[grammar] = found
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return made
 
-    def _made(self, grammars: list[dict[str, Any]]) -> LLMatcher:
+    def _made(self, grammar: Grammar) -> LLMatcher:
+        grammars = grammar_list(grammar, self._specials)
+        SHARED.check(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS)
         text = json.dumps({"grammars": grammars})
         limits = LLParserLimits(**_LIMITS)  # pyright: ignore[reportArgumentType]
         made = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)

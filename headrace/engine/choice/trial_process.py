@@ -16,7 +16,7 @@ TRIAL = Path(__file__).with_name("trial.py")
 #: Bytes of address space: Python and the compiler take some 100 MB of it, a large schema 20 MB.
 MEMORY = 320 << 20
 #: An ordinary grammar takes a millisecond.
-SECONDS = 4.0
+SECONDS = 3.0
 #: Characters of the compiler's message.
 _LONGEST = 500
 

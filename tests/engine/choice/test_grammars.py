@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from typing import Any
 
 import jsonschema_rs
@@ -218,6 +219,16 @@ def test_a_grammar_that_takes_too_long_is_refused_and_the_next_one_compiles() ->
             memory_or_time.check([{"lark_grammar": HOSTILE}], {}, 300, {})
         memory_or_time.check(good, {}, 300, {})
         memory_or_time.close()
+
+
+def test_what_was_refused_is_refused_at_once() -> None:
+    own = Grammars(tokenizer(), PADDED)
+    for _ in range(2):
+        began = time.perf_counter()
+        with pytest.raises(RequestError, match="too much time or memory"):
+            own.compile(Grammar("lark", HOSTILE))
+        took = time.perf_counter() - began
+    assert took < 0.5
 
 
 def test_a_deep_schema_is_refused_at_once() -> None:
