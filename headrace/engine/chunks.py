@@ -42,7 +42,7 @@ def next_feeds(
     """
     feeds = [Feed(each, 1) for each in sequences if each.decodes]
     reading = [each for each in sequences if not each.decodes]
-    left = _chunk(len(feeds), max_tokens, priority)
+    left = _chunk(len(feeds), len(reading), max_tokens, priority)
     computed: set[bytes] = set()
     for each in reading:
         places.adopt(each)
@@ -54,12 +54,12 @@ def next_feeds(
     return feeds
 
 
-def _chunk(decoding: int, max_tokens: int, priority: Priority) -> int:
-    """Tokens of prompts that the next step takes."""
+def _chunk(decoding: int, reading: int, max_tokens: int, priority: Priority) -> int:
+    """Tokens of prompts that the next step takes: more where few decode and many read."""
     most = max_tokens - decoding
     if not decoding or priority == "prompts":
         return most
-    return min(max(3 * decoding // 4, LEAST_CHUNK), most)
+    return min(max(3 * decoding // 4, LEAST_CHUNK, LEAST_CHUNK * reading // decoding), most)
 
 
 def _keys(sequence: SequenceState, tokens: int) -> list[bytes]:

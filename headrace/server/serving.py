@@ -26,6 +26,7 @@ from headrace.server import logs
 from headrace.server.addresses import listen, url
 from headrace.server.app import create_app, guarded
 from headrace.server.auth import require_safe
+from headrace.server.chat.conversation import warm
 from headrace.server.config import Settings
 from headrace.server.http import Connections
 from headrace.server.lifecycle import Lifecycle
@@ -113,6 +114,7 @@ async def _run(client: EngineClient, lifecycle: Lifecycle, models: Models, addre
     """Load a model; when all are there, say so; notice when its engine ends."""
     try:
         await client.open()
+        await asyncio.to_thread(warm, client.tokenizer)
     except HeadraceError as error:
         lifecycle.fail(error)
         return

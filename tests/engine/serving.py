@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +21,20 @@ SECONDS = 60  # for anything that a test waits for
 
 @dataclass
 class Answers:
-    """All events of a service, by job."""
+    """All events of a service, by job.
+
+    first_tokens: is called with the first tokens of each job, in the service's thread: no schedule
+        begins until it returns.
+    """
 
     events: dict[str, list[Event]] = field(default_factory=dict[str, list[Event]])
     vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
     came: threading.Condition = field(default_factory=threading.Condition)
 
+    first_tokens: Callable[[str], None] = lambda _: None
+
     def deliver(self, events: list[Event]) -> None:
+        fresh = [each.id for each in events if each.id not in self.events]
         with self.came:
             for event in events:
                 if isinstance(event, Embedded):
@@ -35,6 +42,9 @@ class Answers:
                     continue
                 self.events.setdefault(event.id, []).append(event)
             self.came.notify_all()
+        for id in fresh:
+            if self.tokens(id):
+                self.first_tokens(id)
 
     def tokens(self, id: str) -> list[int]:
         events = self.events.get(id, [])

@@ -75,3 +75,10 @@ def test_a_lone_surrogate_is_no_text() -> None:
     with pytest.raises(RequestError, match="Unicode") as caught:
         TOKENIZERS["byte level"].encode("ab\ud800")
     assert caught.value.where == "character 2"
+
+
+def test_special_tokens_are_kept_where_they_are_wanted() -> None:
+    tokenizer = TOKENIZERS["SentencePiece"]
+    (content, kept), *_, (_, other) = tokenizer.specials.items()
+    stream = tokenizer.stream(keep=[f"a {content} in a text"])
+    assert stream.push(kept) + stream.push(other) == content

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from headrace.engine.choice.choice import Grammar
-from headrace.errors import RequestError
+from headrace.errors import RequestError, TemplateError
 from headrace.server.chat.constrain import answer_grammar
 from headrace.server.chat.form import ChatForm, form_of
 from headrace.server.chat.history import template_messages
@@ -63,6 +64,16 @@ async def prompt_of(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
         RequestError: a message cannot be written.
     """
     return await asyncio.to_thread(_prompt, tokenizer, conversation)
+
+
+def warm(tokenizer: Tokenizer) -> None:
+    """Start the process that renders templates: the first conversation need not wait for it.
+
+    A template that refuses so short a conversation says so to whoever brings a real one.
+    """
+    if tokenizer.has_chat_template:
+        with suppress(TemplateError):
+            tokenizer.chat_template.render([{"role": "user", "content": "Hi"}])
 
 
 def _prompt(tokenizer: Tokenizer, conversation: Conversation) -> Prompt:
