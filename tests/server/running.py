@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.build.cached import environment
 
 START_SECONDS = 240  # a first start fetches and compiles
@@ -47,6 +49,12 @@ def serving(log: Path, model: str, *options: str) -> Iterator[Server]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def engines(server: Server) -> list[psutil.Process]:
+    """The engine processes, in the order of their models."""
+    children = psutil.Process(server.process.pid).children()
+    return [each for each in children if "engine_process" in "".join(each.cmdline())]
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.build.cached import environment
 from tests.server.raw import Reply, ask, connect, read, request
-from tests.server.running import Server, serving
+from tests.server.running import Server, engines, serving
 
 pytestmark = pytest.mark.slow
 
@@ -102,8 +102,7 @@ def test_an_engine_dies_under_load(tmp_path: Path, number: signal.Signals) -> No
         whole = [pool.submit(complete, server, 4000) for _ in range(8)]
         streams = [pool.submit(complete, server, 4000, stream=True) for _ in range(8)]
         time.sleep(0.5)
-        (engine,) = psutil.Process(server.process.pid).children()
-        engine.send_signal(number)
+        engines(server)[0].send_signal(number)
         assert server.process.wait(5) == 1
         said = f"the engine of model '{MODEL}' was ended by {number.name}"
         for answer in whole:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.build.cached import RANDOM, environment, shared_cache
 from tests.server.raw import ask, connect, request
-from tests.server.running import Server, serving
+from tests.server.running import engines, serving
 
 TINY = f"tiny={RANDOM}"
 LONG = {"model": "tiny", "prompt": "Hello", "max_tokens": 400, "ignore_eos": True}
@@ -24,11 +24,6 @@ LONG = {"model": "tiny", "prompt": "Hello", "max_tokens": 400, "ignore_eos": Tru
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with shared_cache(tmp_path_factory):
         yield
-
-
-def engine_of(server: Server) -> psutil.Process:
-    (engine,) = psutil.Process(server.process.pid).children()
-    return engine
 
 
 def gone(process: psutil.Process, seconds: float = 10) -> bool:
@@ -48,7 +43,7 @@ OTHER_ENDS = (signal.SIGSEGV, signal.SIGKILL)
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=slow)])
 def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path / "log", TINY) as server:
-        engine = engine_of(server)
+        engine = engines(server)[0]
         server.process.send_signal(number)
         assert server.process.wait(10) == 0
         assert gone(engine)
@@ -65,7 +60,7 @@ def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
 def test_a_dead_engine_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     """With a message that names the model and the signal, and at once."""
     with serving(tmp_path / "log", TINY) as server:
-        engine_of(server).send_signal(number)
+        engines(server)[0].send_signal(number)
         start = time.monotonic()
         assert server.process.wait(10) == 1
         assert time.monotonic() - start < 5
@@ -76,7 +71,7 @@ def test_a_dead_engine_ends_it(tmp_path: Path, number: signal.Signals) -> None:
 @slow
 def test_no_engine_outlives_its_server(tmp_path: Path) -> None:
     with serving(tmp_path / "log", TINY) as server:
-        engine = engine_of(server)
+        engine = engines(server)[0]
         server.process.kill()
         assert gone(engine)
 
@@ -92,7 +87,7 @@ def test_several_models(tmp_path: Path) -> None:
         ]
         texts = [answer.json()["choices"][0]["text"] for answer in answers]
         assert texts[0] == texts[1]
-        first, second = psutil.Process(server.process.pid).children()
+        first, second = engines(server)
         second.kill()
         assert server.process.wait(10) == 1
         assert gone(first)
@@ -152,7 +147,7 @@ def test_print_config(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log", TINY, "--drain", "60") as server:
-        engine = engine_of(server)
+        engine = engines(server)[0]
         engine.suspend()  # what is under way will never end
         with connect(server.url) as connection:
             connection.sendall(request("POST", "/v1/completions", LONG))
