@@ -17,6 +17,9 @@ from headrace.engine.choice.sampler import sample
 from headrace.errors import RequestError
 from headrace.runtime.schedule import Sampling
 
+#: Where less than this part of the tokens is allowed, they are gathered.
+_SPARSE = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -84,8 +87,12 @@ class Chooser:
             self._penalties.apply(logits)
         if self._matcher is None:
             return sample(logits, self._sampling, position)
-        allowed = np.flatnonzero(self._matcher.allowed())
-        return int(allowed[sample(logits[allowed], self._sampling, position)])
+        allowed = self._matcher.allowed()
+        if np.count_nonzero(allowed) > allowed.size // _SPARSE:
+            masked = np.where(allowed, logits, np.float32(-np.inf))
+            return sample(masked, self._sampling, position)
+        tokens = np.flatnonzero(allowed)
+        return int(tokens[sample(logits[tokens], self._sampling, position)])
 
 
 def _matcher(choice: Choice, grammars: Grammars | None) -> Matcher | None:

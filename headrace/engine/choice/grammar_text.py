@@ -15,32 +15,32 @@ from headrace.errors import RequestError
 
 #: Characters of a grammar or a schema.
 LONGEST = 256 << 10
+#: Characters of a regular expression: each token is compared with all of it.
+LONGEST_REGEX = 8 << 10
 
 #: Between JSON's tokens: a space, or a new line with its indentation. More would let a small model
 #: write spaces for ever.
 WHITESPACE = r"\n[ \t]{0,32}| "
 
 
-def grammar_text(grammar: Grammar, specials: Mapping[str, int]) -> str:
-    """What llguidance compiles.
+def grammar_list(grammar: Grammar, specials: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What llguidance compiles, the answer's own grammar last.
 
     specials: id of each special token by its text.
 
     Raises:
         RequestError: it is too long, or a schema is malformed or too large.
     """
-    if len(grammar.text) > LONGEST:
+    longest = LONGEST_REGEX if grammar.kind == "regex" else LONGEST
+    if len(grammar.text) > longest:
         raise RequestError(
-            f"the grammar has {len(grammar.text)} characters; at most {LONGEST} are taken",
+            f"the grammar has {len(grammar.text)} characters; at most {longest} are taken",
             where=f"grammar ({grammar.kind})",
         )
-    grammars = [{"name": "answer", **_answer(grammar)}]
-    if grammar.reasoning is not None:
-        grammars.insert(0, {"lark_grammar": _reasoned(grammar.reasoning, specials)})
-    try:
-        return json.dumps({"grammars": grammars}, allow_nan=False)
-    except ValueError as error:  # Python reads NaN, which no JSON has
-        raise RequestError(f"the schema is not valid JSON: {error}", where="schema") from error
+    answer = {**_answer(grammar), "name": "answer"}
+    if grammar.reasoning is None:
+        return [answer]
+    return [{"lark_grammar": _reasoned(grammar.reasoning, specials)}, answer]
 
 
 def schema_options(*, strict: bool) -> dict[str, object]:

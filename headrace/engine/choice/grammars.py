@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,22 +11,23 @@ from typing import Protocol
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from headrace.engine.choice.choice import Grammar
-from headrace.engine.choice.grammar_text import grammar_text
+from headrace.engine.choice.grammar_text import grammar_list
 from headrace.engine.choice.matcher import Matcher
+from headrace.engine.choice.trial_process import SHARED
 from headrace.errors import RequestError
 
-#: Compiled grammars that are kept.
+#: Grammars that are kept, compiled or refused.
 KEPT = 128
 
 #: What one mask may cost: about 10 ms of a lexer, 3 ms of a parser.
-_LIMITS = LLParserLimits(
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=150_000,
-    step_max_items=50_000,
-    max_lexer_states=50_000,
-    max_grammar_size=200_000,
-    verbose_errors=False,
-)
+_LIMITS: dict[str, int | bool] = {
+    "initial_lexer_fuel": 500_000,
+    "step_lexer_fuel": 150_000,
+    "step_max_items": 50_000,
+    "max_lexer_states": 20_000,
+    "max_grammar_size": 200_000,
+    "verbose_errors": False,
+}
 
 
 class Spelling(Protocol):
@@ -54,16 +56,17 @@ class Grammars:
         self._vocabulary = vocabulary
         self._tokenizer = _tokenizer(spelling)
         self._specials = spelling.specials
-        self._kept: OrderedDict[Grammar, LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[Grammar, LLMatcher | RequestError] = OrderedDict()
         self._lock = threading.Lock()
 
     def compile(self, grammar: Grammar) -> None:
         """Check a grammar, and keep it compiled.
 
-        It may take a second, so it is not for the thread that drives the model.
+        It may take seconds, so it is not for the thread that drives the model.
 
         Raises:
             RequestError: the grammar is malformed or too large; `where` is the place in it.
+            MachineError: there is no process to try it in.
         """
         self._compiled(grammar)
 
@@ -73,19 +76,39 @@ class Grammars:
         return Matcher(own, self._tokenizer.vocab_size, self._vocabulary)
 
     def _compiled(self, grammar: Grammar) -> LLMatcher:
+        found = self._found(grammar)
+        if found is None:
+            try:
+                found = self._made(grammar)
+            except RequestError as error:
+                found = error
+            self._keep(grammar, found)
+        if isinstance(found, RequestError):
+            raise RequestError(found.what, where=found.where, hint=found.hint)
+        return found
+
+    def _found(self, grammar: Grammar) -> LLMatcher | RequestError | None:
+        """What became of a grammar, if it is kept."""
         with self._lock:
             found = self._kept.get(grammar)
             if found is not None:
                 self._kept.move_to_end(grammar)
-                return found
-        text = grammar_text(grammar, self._specials)
-        made = LLMatcher(self._tokenizer, text, log_level=0, limits=_LIMITS)
-        if made.is_error():
-            raise RequestError(made.get_error(), where=f"grammar ({grammar.kind})")
+            return found
+
+    def _keep(self, grammar: Grammar, found: LLMatcher | RequestError) -> None:
         with self._lock:
-            self._kept[grammar] = made
+            self._kept[grammar] = found
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+    def _made(self, grammar: Grammar) -> LLMatcher:
+        grammars = grammar_list(grammar, self._specials)
+        SHARED.check(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS)
+        text = json.dumps({"grammars": grammars})
+        limits = LLParserLimits(**_LIMITS)  # pyright: ignore[reportArgumentType]
+        made = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)
+        if made.is_error():
+            raise RequestError(made.get_error(), where="grammar")
         return made
 
 

@@ -16,6 +16,8 @@ DEEPEST = 64
 MOST_NODES = 20_000
 #: Properties of one object: each next token looks at all that may follow.
 MOST_PROPERTIES = 500
+#: Characters of a text that an answer may have to spell: each token is compared with all of it.
+LONGEST_TEXT = 4096
 #: A multiple of N takes N states, and several take their least common multiple.
 LARGEST_MULTIPLE = 10_000
 
@@ -25,6 +27,8 @@ FORMATS = frozenset(
 )
 #: Keywords whose values are data, not schemas.
 _DATA = frozenset(("const", "enum", "default", "examples"))
+#: Keywords whose values are for the reader.
+_NOTES = frozenset(("title", "description", "$comment", "default", "examples"))
 #: Keywords that say what a whole schema is.
 _IDENTITY = frozenset(("$schema", "$id"))
 #: Keywords whose values are schemas under names.
@@ -68,7 +72,9 @@ def checked_schema(value: object, where: str = "schema") -> Schema:
             raise RequestError(
                 f"the schema has more than {MOST_NODES} values", where=at(path, where)
             )
-        if isinstance(node, dict):
+        if isinstance(node, str):
+            _check_text(node, path, where)
+        elif isinstance(node, dict):
             inner = cast("Schema", node)
             _check_properties(inner, path, where)
             multiple = _multiple(inner, multiple, path, where)
@@ -112,6 +118,14 @@ def _walk(value: object, path: tuple[str, ...]) -> Iterator[tuple[object, tuple[
         elif isinstance(node, list):
             members = enumerate(cast("list[object]", node))
             left += [(each, (*here, str(index))) for index, each in members]
+
+
+def _check_text(text: str, path: tuple[str, ...], where: str) -> None:
+    if len(text) > LONGEST_TEXT and not _NOTES.intersection(path[-2:]):
+        raise RequestError(
+            f"a text has {len(text)} characters; at most {LONGEST_TEXT} are taken",
+            where=at(path, where),
+        )
 
 
 def _check_properties(node: Schema, path: tuple[str, ...], where: str) -> None:

@@ -1,0 +1,72 @@
+"""Grammars are compiled in a process that can be ended, before this one compiles them."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace.child import Child, ChildEndedError, ChildStartError, ChildTimeoutError
+from headrace.errors import MachineError, RequestError
+
+TRIAL = Path(__file__).with_name("trial.py")
+#: Bytes of address space: Python and the compiler take some 100 MB of it, a large schema 20 MB.
+MEMORY = 320 << 20
+#: An ordinary grammar takes a millisecond.
+SECONDS = 3.0
+#: Characters of the compiler's message.
+_LONGEST = 500
+
+
+class TrialProcess:
+    """Tries grammars with bounded memory and time (`trial`). Safe to share by threads."""
+
+    def __init__(self, memory: int = MEMORY, seconds: float = SECONDS) -> None:
+        self._child = Child(TRIAL, memory, seconds)
+
+    def check(
+        self,
+        grammars: Sequence[Mapping[str, Any]],
+        specials: Mapping[str, int],
+        size: int,
+        limits: Mapping[str, object],
+    ) -> None:
+        """Compile grammars for a vocabulary of `size` tokens.
+
+        Raises:
+            RequestError: they are malformed, or take too much memory or time.
+            MachineError: the process cannot be started.
+        """
+        request = {"grammars": grammars, "specials": specials, "size": size, "limits": limits}
+        reply = self._reply(json.dumps(request).encode() + b"\n")
+        if reply["error"] is None:
+            return
+        place = reply["place"]
+        where = "grammar" if place is None else f"schema#{place}"
+        raise RequestError(reply["error"].strip()[:_LONGEST], where=where)
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        self._child.close()
+
+    def _reply(self, line: bytes) -> dict[str, Any]:
+        try:
+            return json.loads(self._child.ask(line))
+        except (ChildTimeoutError, ChildEndedError) as error:
+            raise RequestError(
+                "the grammar takes too much time or memory to compile",
+                where="grammar",
+                hint="use fewer alternatives, repetitions and intersections",
+            ) from error
+        except ChildStartError as error:
+            raise MachineError(
+                f"the process that tries grammars cannot be started: {error}", where=sys.executable
+            ) from error
+
+
+#: The one that all models of this process share.
+SHARED = TrialProcess()
+atexit.register(SHARED.close)
