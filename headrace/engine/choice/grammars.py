@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Protocol
 
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from llguidance import LLMatcher, LLParserLimits
 
 from headrace.engine.choice.choice import Grammar
 from headrace.engine.choice.grammar_text import grammar_list
 from headrace.engine.choice.matcher import Matcher
+from headrace.engine.choice.spelling import Spelling, tokens_of
 from headrace.engine.choice.trial_process import SHARED
 from headrace.errors import RequestError
 
@@ -30,19 +29,6 @@ _LIMITS: dict[str, int | bool] = {
 }
 
 
-class Spelling(Protocol):
-    """What grammars ask of a tokenizer (`headrace.text.Tokenizer` is one)."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def stop_ids(self) -> tuple[int, ...]: ...
-    @property
-    def specials(self) -> dict[str, int]: ...
-    def token_bytes(self, token_id: int) -> bytes: ...
-    def encode(self, text: str, *, bos: bool | None = None) -> list[int]: ...
-
-
 class Grammars:
     """Compiles grammars for one model. Safe to share by threads.
 
@@ -54,7 +40,7 @@ class Grammars:
 
     def __init__(self, spelling: Spelling, vocabulary: int) -> None:
         self._vocabulary = vocabulary
-        self._tokenizer = _tokenizer(spelling)
+        self._tokenizer = tokens_of(spelling)
         self._specials = spelling.specials
         self._kept: OrderedDict[Grammar, LLMatcher | RequestError] = OrderedDict()
         self._lock = threading.Lock()
@@ -110,26 +96,3 @@ class Grammars:
         if made.is_error():
             raise RequestError(made.get_error(), where="grammar")
         return made
-
-
-def _tokenizer(spelling: Spelling) -> LLTokenizer:
-    if not spelling.stop_ids:
-        raise RequestError(
-            "the model has no stop token, so that no constrained answer could end", where="grammar"
-        )
-    stops: list[int] = list(spelling.stop_ids)
-    return LLTokenizer(TokenizerWrapper(_Vocabulary(spelling)), eos_token=stops)
-
-
-class _Vocabulary:
-    """A tokenizer as llguidance reads it."""
-
-    def __init__(self, spelling: Spelling) -> None:
-        self._spelling = spelling
-        self.eos_token_id = spelling.stop_ids[0]
-        self.bos_token_id = None
-        self.tokens: Sequence[bytes] = [spelling.token_bytes(each) for each in range(spelling.size)]
-        self.special_token_ids = list(spelling.specials.values())
-
-    def __call__(self, text: bytes) -> list[int]:
-        return self._spelling.encode(text.decode(), bos=False)

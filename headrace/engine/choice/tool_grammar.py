@@ -19,6 +19,9 @@ from headrace.errors import RequestError
 
 NAME = "{name}"
 
+#: Keywords that may name properties beside `properties`.
+_ELSEWHERE = frozenset(("allOf", "anyOf", "oneOf", "$ref", "patternProperties"))
+
 Mode = Literal["auto", "required"]
 
 
@@ -139,6 +142,6 @@ def _arguments(tool: Tool) -> dict[str, Any]:
     """The schema of a tool's arguments: an object of the properties that it names."""
     schema = checked_schema(dict(tool.parameters or {}), tool.where)
     schema.setdefault("type", "object")
-    if cast("object", schema.get("properties")):
+    if cast("object", schema.get("properties")) and not _ELSEWHERE.intersection(schema):
         schema.setdefault("additionalProperties", False)
     return schema

@@ -20,6 +20,7 @@ from headrace.engine.choice.grammars import Grammars
 from headrace.engine.choice.trial_process import TrialProcess
 from headrace.errors import RequestError
 from headrace.runtime.schedule import Sampling
+from headrace.text import Tokenizer
 from tests.engine.choice.vocabulary import (
     PADDED,
     STOP,
@@ -29,6 +30,7 @@ from tests.engine.choice.vocabulary import (
     takes,
     tokenizer,
 )
+from tests.text.vocabularies import sentencepiece_metadata
 
 
 def schema(value: object, *, strict: bool = True) -> Grammar:
@@ -240,3 +242,22 @@ def test_a_deep_schema_is_refused_at_once() -> None:
         nested = {"items": nested}
     with pytest.raises(RequestError, match="64 levels"):
         grammars().compile(schema(nested))
+
+
+@pytest.mark.parametrize("kind", ["pieces", "bytes"])
+def test_sentencepiece_tokens_spell_answers(kind: str) -> None:
+    """Bytes that have a piece too are spelled by either, but for what must follow anyway."""
+    own = Tokenizer.from_gguf(sentencepiece_metadata())
+    text = '"a water 水"'
+    ids = own.encode(f"\n{text}", bos=False)[2:]  # the encoder puts a space before a text
+    if kind == "bytes":
+        bytes_of = {own.token_bytes(token): token for token in range(3, 259)}
+        ids = [ids[0], *(bytes_of[bytes([byte])] for byte in text[1:].encode())]
+    assert b"".join(map(own.token_bytes, ids)) == text.encode()
+    matcher = Grammars(own, own.size + 7).matcher(schema({"type": "string"}))
+    for token in ids:
+        allowed = matcher.allowed()
+        assert allowed[token]
+        assert not allowed[own.size :].any()
+        matcher.take(token)
+    assert matcher.finished

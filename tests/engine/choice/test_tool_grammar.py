@@ -155,3 +155,10 @@ def test_what_cannot_be_enforced_is_an_error_where_the_tool_is_strict() -> None:
     grammars().compile(grammar(TAGS, "auto", Tool("f", schema)))
     with pytest.raises(RequestError, match="not"):
         grammars().compile(grammar(TAGS, "auto", Tool("f", schema, strict=True)))
+
+
+def test_arguments_have_no_names_but_the_schema_s() -> None:
+    more = {"properties": {"by": {}}, "allOf": [{"properties": {"to": {}}}]}
+    for schema, taken in ((TURN.parameters, False), (more, True)):
+        own = grammar(TAGS, "required", Tool("turn", schema))
+        assert takes(own, calls(TAGS, ("turn", {"by": 1, "to": 2}))) == taken
