@@ -22,9 +22,10 @@ class FairQueue:
         self._lines: dict[str, deque[SequenceState]] = {}
         self._served: OrderedDict[str, int] = OrderedDict()
         self._last = ""
+        self._waiting = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return self._waiting
 
     def add(self, sequence: SequenceState) -> None:
         """Let a sequence wait behind those of its client."""
@@ -33,6 +34,7 @@ class FairQueue:
             self.charge(client, max(self._least() - self._counter(client), 0))
             self._lines[client] = deque()
         self._lines[client].append(sequence)
+        self._waiting += 1
 
     def first(self) -> SequenceState | None:
         """The sequence whose turn it is; None if nobody waits."""
@@ -46,6 +48,7 @@ class FairQueue:
         if line is None or sequence not in line:
             return False
         line.remove(sequence)
+        self._waiting -= 1
         if not line:
             del self._lines[sequence.client]
             self._last = sequence.client

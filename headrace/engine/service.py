@@ -22,6 +22,9 @@ from headrace.engine.work import Work
 from headrace.errors import ContextLengthError, RequestError
 from headrace.runtime.program import Program
 
+#: Grammars that are compiled at once: one that takes long does not hold up the others.
+_PREPARERS = 4
+
 
 class Service:
     """Runs jobs on a program, from a thread of its own, until it is closed.
@@ -50,7 +53,7 @@ class Service:
         self._program = program
         self._stops = tuple(stops)
         self._grammars = grammars
-        self._preparer = ThreadPoolExecutor(1, "headrace-grammars")
+        self._preparer = ThreadPoolExecutor(_PREPARERS, "headrace-grammars")
         self._most = settings.slots + settings.queue
         self._deliver = deliver
         self._inbox = Inbox()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headrace.api import Model
+from headrace.api import Model, load
 from headrace.engine.embedding import embed
 from headrace.engine.engine import Engine
-from headrace.engine.job import Job
+from headrace.engine.job import Job, ServiceSettings
 from headrace.engine.request import Request
-from tests.engine.serving import job, serving
+from headrace.engine.service import Service
+from headrace.errors import MachineError
+from tests.engine.serving import Answers, job, serving
 
 PROMPT = [5, 17, 200, 3, 44]
 
@@ -168,3 +171,20 @@ def test_texts_are_embedded_between_the_steps_of_others(model: Model) -> None:
         service.embed("gone", [5] * 4000)
         service.cancel("gone")
         assert answers.ended("gone").reason == "cancelled"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_failure_is_told_to_all(tiny: Path, cache_root: Path) -> None:
+    answers = Answers()
+    with load(tiny, threads=2) as own:
+        service = Service(own.program, (), None, ServiceSettings(slots=1), answers.deliver)
+        answers.first_tokens = lambda _: own.program.close()
+        for id in ("running", "waiting"):
+            service.submit(job(id, PROMPT, 4000))
+        for id in ("running", "waiting"):
+            assert answers.ended(id).reason == "error"
+            assert "closed" in (answers.ended(id).message or "")
+        service.submit(job("late", PROMPT, 3))
+        assert answers.refused("late").kind == "closing"
+        service.close()
+        assert isinstance(service.failure, MachineError)
