@@ -14,9 +14,12 @@ class Pace:
 
     Each one that is sent away takes the next place that becomes free: they do not come back
     together to find that there is one place.
+
+    places: that there are; by the time that all of them have become free, nobody is waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: int) -> None:
+        self._places = places
         self._ends: deque[float] = deque(maxlen=_ENDS)
         self._sent_away = 0
 
@@ -27,7 +30,7 @@ class Pace:
 
     def retry_after(self) -> float:
         """Seconds after which somebody who finds no place should come back."""
-        self._sent_away += 1
+        self._sent_away = min(self._sent_away + 1, self._places)
         return self._sent_away * self._seconds()
 
     def _seconds(self) -> float:

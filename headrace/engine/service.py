@@ -59,7 +59,7 @@ class Service:
         self._inbox = Inbox()
         self._loop = Loop(program, settings.slots, self._interrupted, self._tell)
         self._jobs: dict[str, Work | EmbeddingWork] = {}
-        self._pace = Pace()
+        self._pace = Pace(self._most)
         self._lock = threading.Lock()
         self._telling = threading.RLock()
         self._drained_by: float | None = None
