@@ -59,7 +59,7 @@ def _chunk(decoding: int, reading: int, max_tokens: int, priority: Priority) -> 
     most = max_tokens - decoding
     if not decoding or priority == "prompts":
         return most
-    return min(max(3 * decoding // 4, LEAST_CHUNK, LEAST_CHUNK * reading // decoding), most)
+    return min(max(5 * decoding // 8, LEAST_CHUNK, LEAST_CHUNK * reading // decoding), most)
 
 
 def _keys(sequence: SequenceState, tokens: int) -> list[bytes]:
