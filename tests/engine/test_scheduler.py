@@ -218,4 +218,4 @@ def test_prompts_leave_room_for_those_that_decode(decoding: int) -> None:
     schedule = scheduler.next()
     assert schedule is not None
     assert schedule.steps == 1
-    assert schedule.tokens - decoding == max(8, 3 * decoding // 4)
+    assert schedule.tokens - decoding == max(8, 5 * decoding // 8)
