@@ -23,9 +23,9 @@ from headrace.codegen.token_blocks import token_blocks
 from headrace.codegen.totals import Totals
 from headrace.codegen.unpack import FOURS, HALVES, Part
 
-#: How far ahead of its use a stream is asked for: the memory's latency at a core's share of its
-#: rate. It runs on into the next stage's weights.
-PREFETCH_DISTANCE = 8192
+#: How far ahead of its use a stream is asked for: far enough to run on into the next stage's
+#: weights; within a stage the processor sees by itself what comes next.
+PREFETCH_DISTANCE = 2048
 
 
 def product_block(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from headrace.codegen.product_block import PREFETCH_DISTANCE
 from headrace.codegen.tile import (
     CACHE_LINE,
     I32,
@@ -20,11 +19,14 @@ from headrace.codegen.tile import (
 
 _UNROLL = 8
 
+#: How far ahead a line is asked for: the memory's latency at a core's share of its rate.
+_DISTANCE = 8192
+
 
 def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     """The function `(start, bytes)`: load every cache line once, and use it for nothing else.
 
-    Lines are asked for as far ahead as the products do: it is the fastest read we know.
+    It is the fastest read we know.
     """
     found = module.globals.get("sweep_bytes")
     if found is not None:
@@ -35,9 +37,8 @@ def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     whole = bytes // (CACHE_LINE * _UNROLL) * (CACHE_LINE * _UNROLL)
     with e.range(0, whole, CACHE_LINE * _UNROLL) as at:
         for index, total in enumerate(sums):
-            e.prefetch(
-                e.offset(start, at + (PREFETCH_DISTANCE + CACHE_LINE * index)), Locality.ONCE
-            )
+            ahead = e.offset(start, at + (_DISTANCE + CACHE_LINE * index))
+            e.prefetch(ahead, Locality.ONCE)
             line = e.load(e.offset(start, at + CACHE_LINE * index), vector(I32))
             total.set(total.get() ^ line)
     result = sums[0].get()
