@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     """The least value that `share` of the values do not exceed; 0 if there are none."""
     if not ordered:
         return 0.0
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+    return ordered[ceil(share * len(ordered)) - 1]
 
 
 def read_records(path: Path, count: int) -> Load:
