@@ -8,8 +8,8 @@ INTRODUCTION = """# Benchmarks
 
 This page is written by `headrace bench --suite`. Each workload has bars that it should reach;
 {met} of {bars} are met, {missed} missed. Figures are medians over the repetitions (lowest to
-highest); engines take turns, so that a ratio compares runs that followed each other. Where the time goes,
-and what holds up a workload that misses its bar, is in [trace.md](trace.md).
+highest); engines take turns, so that a ratio compares runs that followed each other. Where the
+time goes, and what holds up a workload that misses its bar, is in [trace.md](trace.md).
 
 ![Speed of each engine, and share of what memory or multipliers allow](benchmarks.svg)
 
