@@ -16,7 +16,16 @@ from headrace.bench.suite.markdown import page, verdict
 from headrace.bench.suite.render import PAGE, PICTURES, render
 from headrace.bench.suite.result import EngineResult, Result
 from headrace.bench.suite.store import FILE, Report, continued, read_report, write_report
-from headrace.bench.suite.workload import BEST_PEER, FIGURE_TEXTS, MULTIPLIERS, ROOFLINE, Bar
+from headrace.bench.suite.workload import (
+    BEST_PEER,
+    FIGURE_TEXTS,
+    FIRST_TOKEN,
+    GAP,
+    GAP_P99,
+    MULTIPLIERS,
+    ROOFLINE,
+    Bar,
+)
 from headrace.bench.suite.workloads import WORKLOADS, chosen_workloads
 from headrace.checkpoint.places import place_of
 from headrace.errors import MalformedFileError, RequestError
@@ -112,6 +121,18 @@ def test_a_result_replaces_an_older_one_in_the_table_s_order() -> None:
     report = Report(CONDITIONS, (result("prefill-1b-q4"),)).with_result(result("decode-1b-q4"))
     assert [each.workload for each in report.results] == ["decode-1b-q4", "prefill-1b-q4"]
     assert report.with_result(again).results[0] == again
+
+
+def test_how_long_clients_wait_is_told_for_each_server(tmp_path: Path) -> None:
+    waits = {FIRST_TOKEN: spread(40.0), GAP: spread(10.0), GAP_P99: spread(20.0)}
+    server = replace(peer("llama.cpp", 50.0, 100.0), figures=waits)
+    served = replace(result("serve-ttft"), figures=waits, engines=(server,))
+    report = Report(CONDITIONS, (served,))
+    write_report(report, tmp_path)
+    assert read_report(tmp_path / FILE) == report
+    text = page(report)
+    assert "first token after ≤ 60 ms | 40 (36–44) | met |" in text
+    assert "|  | llama.cpp | 40 (36–44) | 10 (9–11) | 20 (18–22) |" in text
 
 
 def test_other_conditions_are_not_mixed(tmp_path: Path) -> None:

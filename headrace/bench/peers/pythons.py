@@ -45,6 +45,20 @@ def installed_packages(python: str) -> frozenset[str]:
     return frozenset(json.loads(found.stdout))
 
 
+def package_version(python: str, package: str) -> str:
+    """The version of a package that a Python has.
+
+    Raises:
+        RequestError: it has none.
+    """
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    try:
+        found = subprocess.run([python, "-P", "-c", code], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RequestError(f"the version of {package} is unknown: {error}", where=python) from error
+    return found.stdout.decode().strip()
+
+
 def python_of(engine: Engine, installed: Installed) -> str | None:
     """The first Python that has an engine."""
     for python, packages in installed.items():

@@ -8,7 +8,15 @@ from headrace.bench.spread import Spread
 from headrace.bench.suite.prose import HOW, INTRODUCTION, LABELS
 from headrace.bench.suite.result import EngineResult, Result
 from headrace.bench.suite.store import Report
-from headrace.bench.suite.workload import MULTIPLIERS, ROOFLINE, Bar
+from headrace.bench.suite.workload import (
+    FIRST_TOKEN,
+    GAP,
+    GAP_P99,
+    MULTIPLIERS,
+    OURS,
+    ROOFLINE,
+    Bar,
+)
 from headrace.bench.table import number_text
 
 
@@ -19,6 +27,7 @@ def page(report: Report) -> str:
         *_table(("workload", "bar", "measured", ""), _bar_rows(report.results)),
         _heading("Tokens per second"),
         *_speeds(report.results),
+        *_waits(report.results),
         _heading("Who did not take part"),
         *(_absences(report.results) or ["Every engine ran every workload it was asked for."]),
         _heading("Engines"),
@@ -80,6 +89,23 @@ def _speeds(results: Sequence[Result]) -> Iterator[str]:
     yield from _table(("workload", "headrace", "of the floor", *names), rows)
     yield ""
     yield "Behind a peer's figure: how many times as fast headrace was in the same minutes."
+
+
+def _waits(results: Sequence[Result]) -> Iterator[str]:
+    """How long clients of servers wait."""
+    served = [each for each in results if FIRST_TOKEN in each.figures]
+    if not served:
+        return
+    yield _heading("Waiting for tokens over HTTP, ms")
+    head = ("workload", "server", "first token", "between tokens", "99th percentile")
+    yield from _table(head, (row for each in served for row in _wait_rows(each)))
+
+
+def _wait_rows(result: Result) -> Iterator[tuple[str, ...]]:
+    title = result.title
+    for name, found in ((OURS, result.figures), *((e.name, e.figures) for e in result.engines)):
+        yield title, name, *(spread_text(found[each]) for each in (FIRST_TOKEN, GAP, GAP_P99))
+        title = ""
 
 
 def _share(result: Result) -> str:

@@ -13,6 +13,7 @@ from headrace.bench.suite.ours import Turn, Work, decode_work, threads_work
 from headrace.bench.suite.prefill import prefill_work
 from headrace.bench.suite.result import EngineResult, Result
 from headrace.bench.suite.rivals import Field, Rival, Rivals, rivals_of, short_reason
+from headrace.bench.suite.serve import serve_work, served_rivals, traffic_of
 from headrace.bench.suite.several import batch_work, mixed_work
 from headrace.bench.suite.workload import Workload
 from headrace.build import Artifact, Options, build
@@ -40,11 +41,9 @@ def measure_workload(workload: Workload, settings: Settings, progress: Progress)
     Raises:
         HeadraceError: our side fails. A peer that fails is left out, with its reason.
     """
-    source = resolve(workload.model, progress)
     artifact = build(workload.model, settings.options, progress)
-    vocabulary = artifact.manifest.vocabulary
     with (
-        rivals_of(workload, source, vocabulary, settings.field, progress) as rivals,
+        _rivals(workload, artifact, settings, progress) as rivals,
         _our_work(workload, artifact, settings, progress) as work,
         step(progress, f"measuring {settings.repetitions} times", None),
     ):
@@ -79,15 +78,28 @@ def _our_work(
             return mixed_work(artifact, workload)
         case "threads":
             return threads_work(artifact, workload, settings.options, progress)
+        case "serve":
+            traffic = traffic_of(artifact, workload, settings.field)
+            return serve_work(artifact, traffic, settings.options.workers)
+
+
+def _rivals(
+    workload: Workload, artifact: Artifact, settings: Settings, progress: Progress
+) -> AbstractContextManager[Rivals]:
+    source, field = resolve(workload.model, progress), settings.field
+    if workload.kind == "serve":
+        traffic = traffic_of(artifact, workload, field)
+        return served_rivals(traffic, source, field, progress)
+    return rivals_of(workload, source, artifact.manifest.vocabulary, field, progress)
 
 
 def _by_turns(
     work: Work, rivals: Rivals, repetitions: int
-) -> tuple[list[Turn], dict[str, list[float]]]:
-    """Our turns, and the seconds of each peer; the machine's mood changes, so all take turns."""
+) -> tuple[list[Turn], dict[str, list[Turn]]]:
+    """Our turns and each peer's; the machine's mood changes, so they follow each other."""
     work.run()
     turns: list[Turn] = []
-    theirs: dict[str, list[float]] = {rival.engine.name: [] for rival in rivals.present}
+    theirs: dict[str, list[Turn]] = {rival.engine.name: [] for rival in rivals.present}
     for number in range(repetitions):
         turns.append(work.run())
         for rival in list(rivals.present):
@@ -103,34 +115,34 @@ def _result(
     settings: Settings,
     turns: Sequence[Turn],
     rivals: Rivals,
-    theirs: dict[str, list[float]],
+    theirs: dict[str, list[Turn]],
 ) -> Result:
-    ours = [turn.seconds for turn in turns]
-    figures = {name: [turn.figures[name] for turn in turns] for name in turns[0].figures}
     return replace(
         empty_result(workload, settings),
-        tokens_per_second=Spread.of([turn.tokens / turn.seconds for turn in turns]),
-        figures=spreads(figures),
+        tokens_per_second=Spread.of(_rates(turns)),
+        figures=_figures(turns),
         engines=tuple(
-            _engine_result(workload, rival, ours, theirs[rival.engine.name])
-            for rival in rivals.present
+            _engine_result(rival, turns, theirs[rival.engine.name]) for rival in rivals.present
         ),
         left_out=rivals.left_out,
     )
 
 
-def _engine_result(
-    workload: Workload, rival: Rival, ours: Sequence[float], theirs: Sequence[float]
-) -> EngineResult:
+def _engine_result(rival: Rival, ours: Sequence[Turn], theirs: Sequence[Turn]) -> EngineResult:
     return EngineResult(
         name=rival.engine.name,
         version=rival.peer.version,
         setting=rival.peer.setting,
         weights=rival.engine.weights,
-        tokens_per_second=_rates(workload, theirs),
-        ratio=Spread.of(pair_ratios(theirs, ours)),
+        tokens_per_second=Spread.of(_rates(theirs)),
+        ratio=Spread.of(pair_ratios(_rates(ours), _rates(theirs))),
+        figures=_figures(theirs),
     )
 
 
-def _rates(workload: Workload, seconds: Sequence[float]) -> Spread:
-    return Spread.of([workload.tokens / each for each in seconds])
+def _rates(turns: Sequence[Turn]) -> list[float]:
+    return [turn.tokens / turn.seconds for turn in turns]
+
+
+def _figures(turns: Sequence[Turn]) -> dict[str, Spread]:
+    return spreads({name: [turn.figures[name] for turn in turns] for name in turns[0].figures})

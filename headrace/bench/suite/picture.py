@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from headrace.bench.suite.result import Result
-from headrace.bench.suite.series import OURS, Line, lines_of
+from headrace.bench.suite.series import Line, lines_of
 from headrace.bench.suite.store import Report
-from headrace.bench.suite.workload import MULTIPLIERS, ROOFLINE
+from headrace.bench.suite.workload import MULTIPLIERS, OURS, ROOFLINE
 from headrace.bench.table import number_text
 from headrace.errors import RequestError
 

@@ -31,6 +31,13 @@ HOW = """
   sleeps while another engine runs. Where it has settings that a user would try, the fastest one
   counts: llama.cpp with and without flash attention, and with the KV cache of a batch divided or
   in one piece; OpenVINO with paged or stateful attention. Prompts go in pieces of 512 tokens.
+- *Over HTTP*: `headrace serve` and `llama_cpp.server` (flash attention; a request does not end
+  the one before) are each started as a user would, on this machine's loopback, with the same file
+  and threads; by turns they get the same prompts as text. aiperf asks for greedy answers of a
+  fixed length as streams, and computes on the same cores; its records give all figures. Tokens are
+  those that a server counts in its usage; where it counts none, the pieces that it sent. *The
+  engine's own batch* is the same prompts and lengths without server and load generator, before and
+  after each run. `llama_cpp.server` answers one request after the other: it has no batches.
 - transformers and vLLM compute with the dequantised file in bfloat16: more bytes, but all that they
   can do with a GGUF file on a CPU.
 
@@ -46,7 +53,8 @@ on two cores and 20 GB of disk for the models, which it generates (random weight
 or fetches. `--only NAME` measures some workloads again and keeps the other results; `--resume`
 goes on where a run was interrupted; `--quick` takes a look in a few minutes; `--against NAMES`
 chooses peers (`none` for none). Peers in other Python environments are found with
-`--peer-python PATH`, which may be given more than once. What is not installed, or cannot read a
+`--peer-python PATH`, which may be given more than once; so is aiperf, which makes the load on
+servers (`serve-…`), and `llama-cpp-python[server]`. What is not installed, or cannot read a
 model, is listed above with the reason."""
 
 #: Names of conditions for people.

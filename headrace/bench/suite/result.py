@@ -17,6 +17,7 @@ class EngineResult:
     Attributes:
         setting: the fastest of its own settings. weights: what it computes with.
         ratio: our speed over its speed, of runs that followed each other.
+        figures: as those of the result, where it has some of its own.
     """
 
     name: str
@@ -25,6 +26,7 @@ class EngineResult:
     weights: str
     tokens_per_second: Spread
     ratio: Spread
+    figures: Mapping[str, Spread] = field(default_factory=dict[str, Spread])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Result:
         own = dict(fields)
         own["bars"] = tuple(Bar(**each) for each in own["bars"])
         own["tokens_per_second"] = _spread(own["tokens_per_second"])
-        own["figures"] = {name: Spread(**each) for name, each in own["figures"].items()}
+        own["figures"] = _figures(own["figures"])
         own["engines"] = tuple(_engine(each) for each in own["engines"])
         return Result(**own)
 
@@ -89,8 +91,13 @@ def _spread(fields: dict[str, float] | None) -> Spread | None:
     return None if fields is None else Spread(**fields)
 
 
+def _figures(fields: dict[str, dict[str, float]]) -> dict[str, Spread]:
+    return {name: Spread(**each) for name, each in fields.items()}
+
+
 def _engine(fields: dict[str, Any]) -> EngineResult:
     own = dict(fields)
     for name in ("tokens_per_second", "ratio"):
         own[name] = Spread(**own[name])
+    own["figures"] = _figures(own.get("figures", {}))
     return EngineResult(**own)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from headrace.bench.peers.engines import ENGINES, Engine
 from headrace.bench.peers.loaded import LoadedPeer, Room
 from headrace.bench.peers.pythons import Installed, missing_text, python_of
 from headrace.bench.runner import prompt_tokens
+from headrace.bench.suite.ours import Turn
 from headrace.bench.suite.workload import Workload
 from headrace.checkpoint.progress import Progress, step
 from headrace.checkpoint.source import Source
@@ -31,13 +33,23 @@ class Field:
     threads: int
 
 
+class Loaded(Protocol):
+    """A peer that is ready: the version of its package, and its fastest setting, if it has any."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def setting(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A loaded peer and its part of a workload."""
+    """A loaded peer and its part of a workload: the run of a repetition."""
 
     engine: Engine
-    peer: LoadedPeer
-    run: Callable[[int], float]
+    peer: Loaded
+    run: Callable[[int], Turn]
 
 
 @dataclass(slots=True)
@@ -58,7 +70,7 @@ def rivals_of(
     workload: Workload, source: Source, vocabulary: int, field: Field, progress: Progress
 ) -> Generator[Rivals]:
     """Load and tune every peer that can run the workload; they end with the block."""
-    rivals = Rivals(left_out=dict(_not_asked(workload, field.engines)))
+    rivals = Rivals(left_out=dict(not_asked(workload, field.engines)))
     with ExitStack() as stack:
         for engine in field.engines:
             if engine.name in rivals.left_out:
@@ -76,8 +88,12 @@ def rivals_of(
             except (MachineError, RequestError) as error:
                 rivals.left_out[engine.name] = short_reason(error)
             else:
-                rivals.present.append(Rival(engine, peer, run))
+                rivals.present.append(Rival(engine, peer, _turns(run, workload.tokens)))
         yield rivals
+
+
+def _turns(run: Callable[[int], float], tokens: int) -> Callable[[int], Turn]:
+    return lambda number: Turn(run(number), tokens)
 
 
 def short_reason(error: MachineError | RequestError) -> str:
@@ -90,7 +106,8 @@ def short_reason(error: MachineError | RequestError) -> str:
 _REASON = 160
 
 
-def _not_asked(workload: Workload, engines: Sequence[Engine]) -> Mapping[str, str]:
+def not_asked(workload: Workload, engines: Sequence[Engine]) -> Mapping[str, str]:
+    """Engines that a workload does not ask, by name, and why."""
     asked = {ENGINES[key].name for key in workload.peers}
     return {each.name: workload.alone for each in engines if each.name not in asked}
 

@@ -7,9 +7,8 @@ from textwrap import fill
 
 from headrace.bench.spread import Spread
 from headrace.bench.suite.result import Result
-from headrace.bench.suite.workload import BEST_PEER, FIGURE_TEXTS, MULTIPLIERS, ROOFLINE, Bar
+from headrace.bench.suite.workload import BEST_PEER, FIGURE_TEXTS, MULTIPLIERS, OURS, ROOFLINE, Bar
 
-OURS = "headrace"
 _LABEL_WIDTH = 30
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["decode", "prefill", "batch", "mixed", "threads"]
+Kind = Literal["decode", "prefill", "batch", "mixed", "threads", "serve"]
 
-BEST_PEER = "the best peer"
+OURS, BEST_PEER = "headrace", "the best peer"
 ROOFLINE, MULTIPLIERS = "roofline", "multiplier_peak"
 STEP_RATIO, LONGEST_WAIT, SPEED_KEPT = "step_over_one", "longest_wait", "speed_kept"
+SERVED_SHARE, FIRST_TOKEN = "served_over_batch", "first_token_ms"
+GAP, GAP_P99, GAP_RATIO = "gap_ms", "gap_p99_ms", "gap_p99_over_median"
 
 #: What a figure is, around its value.
 FIGURE_TEXTS: Mapping[str, str] = {
@@ -19,6 +21,9 @@ FIGURE_TEXTS: Mapping[str, str] = {
     STEP_RATIO: "{}× the step of one sequence",
     LONGEST_WAIT: "longest wait {} steps",
     SPEED_KEPT: "{} of the speed with a thread a core",
+    SERVED_SHARE: "{} of the engine's own batch",
+    FIRST_TOKEN: "first token after {} ms",
+    GAP_RATIO: "gaps between tokens, 99th percentile {}× the median",
 }
 
 
@@ -54,9 +59,10 @@ class Workload:
         title: for people. model: as any command takes it.
         kind: `decode` steps of one sequence; `prefill` of one prompt; `batch` decodes several
             sequences; `mixed` does while prompts arrive; `threads` decodes with twice as many
-            threads as there are cores.
+            threads as there are cores; `serve` answers streams of requests over HTTP.
         context: tokens in the cache before decoding, or those of a prompt.
         steps: that are timed together. sequences: that decode together.
+        rounds: answers that each stream of `serve` has, one after the other.
         peers: keys of the engines that are asked. alone: why no others are.
     """
 
@@ -68,13 +74,19 @@ class Workload:
     context: int = 64
     steps: int = 64
     sequences: int = 1
+    rounds: int = 1
     peers: tuple[str, ...] = ()
     alone: str = ""
 
     @property
     def tokens(self) -> int:
         """Tokens of one timed run, over all sequences."""
-        return self.context if self.kind == "prefill" else self.steps * self.sequences
+        return self.context if self.kind == "prefill" else self.steps * self.answers
+
+    @property
+    def answers(self) -> int:
+        """Sequences of one timed run, at the same time or one after the other."""
+        return self.sequences * self.rounds
 
     @property
     def positions(self) -> int:

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from headrace.bench.peers.engines import ENGINES
 from headrace.bench.suite.workload import (
     BEST_PEER,
+    FIRST_TOKEN,
+    GAP_RATIO,
     LONGEST_WAIT,
     MULTIPLIERS,
     ROOFLINE,
+    SERVED_SHARE,
     SPEED_KEPT,
     STEP_RATIO,
     Bar,
@@ -21,6 +24,7 @@ EVERY = tuple(ENGINES)
 NOT_COMPILED = tuple(key for key in ENGINES if key != "transformers-compiled")
 COMPILING = "compiling it anew takes minutes"
 READERS = ("llama.cpp", "openvino")
+SERVERS = "of other servers only the one that reads the same file is asked"
 NO_BF16 = "it would compute with a dequantised copy, several times as large"
 ONE_B, QWEN, EIGHT_B = "random:llama-3.2-1b", "random:qwen3-0.6b", "random:llama-3.1-8b"
 
@@ -160,6 +164,43 @@ _TABLE = (
         bars=(Bar(SPEED_KEPT, 0.7),),
         steps=128,
         alone="the bar is about our own speed with a thread a core",
+    ),
+    Workload(
+        name="serve-32",
+        title="32 streams over HTTP, smollm2",
+        model="smollm2",
+        kind="serve",
+        bars=(Bar(SERVED_SHARE, 0.85),),
+        context=32,
+        steps=128,
+        sequences=32,
+        peers=("llama.cpp",),
+        alone=SERVERS,
+    ),
+    Workload(
+        name="serve-ttft",
+        title="one stream over HTTP, 32-token prompts, smollm2",
+        model="smollm2",
+        kind="serve",
+        bars=(Bar(FIRST_TOKEN, 60.0, at_most=True),),
+        context=32,
+        steps=16,
+        rounds=20,
+        peers=("llama.cpp",),
+        alone=SERVERS,
+    ),
+    Workload(
+        name="serve-8",
+        title="8 streams over HTTP, smollm2",
+        model="smollm2",
+        kind="serve",
+        bars=(Bar(GAP_RATIO, 3.0, at_most=True),),
+        context=32,
+        steps=128,
+        sequences=8,
+        rounds=2,
+        peers=("llama.cpp",),
+        alone=SERVERS,
     ),
 )
 WORKLOADS: Mapping[str, Workload] = {each.name: each for each in _TABLE}
