@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import re
 import signal
 import subprocess
@@ -111,6 +113,41 @@ def test_an_engine_dies_under_load(tmp_path: Path, number: signal.Signals) -> No
         for answer in streams:
             assert said.encode() in answer.result().body
     assert f"headrace: {said}" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGILL, signal.SIGABRT])
+def test_a_worker_thread_dies(tmp_path: Path, number: signal.Signals) -> None:
+    """What a trap or a failing assertion in native code does to its thread ends the process, whose
+    other threads would wait for the thread for ever; every request is told so."""
+    with (
+        serving(tmp_path / "log", MODEL, "--threads", "2") as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        asked = [pool.submit(complete, server, 4000) for _ in range(8)]
+        time.sleep(0.5)
+        _signal_thread(_worker(engines(server)[0]), number)
+        assert server.process.wait(5) == 1
+        said = f"the engine of model '{MODEL}' was ended by {number.name}"
+        for answer in asked:
+            assert answer.result().status == 503
+            assert answer.result().json()["error"]["message"].startswith(said)
+    assert f"headrace: {said}" in (tmp_path / "log").read_text()
+
+
+def _worker(engine: psutil.Process) -> tuple[int, int]:
+    """The engine's process and its busiest thread but the first: one that computes."""
+    others = [each for each in engine.threads() if each.id != engine.pid]
+    before = {each.id: each.user_time for each in others}
+    time.sleep(0.3)
+    spent = {each.id: each.user_time - before.get(each.id, 0) for each in engine.threads()}
+    busiest = max(before, key=lambda thread: spent.get(thread, 0))
+    assert spent[busiest] > 0
+    return engine.pid, busiest
+
+
+def _signal_thread(place: tuple[int, int], number: signal.Signals) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.tgkill(*place, int(number)) == 0, os.strerror(ctypes.get_errno())
 
 
 def test_clients_that_are_killed(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _of_choice(path: str, choice: Any) -> Any:
     if path != CHAT:
         return choice["text"], choice["finish_reason"], _logprobs(path, [choice])
     message = choice["message"]
-    calls = [each["function"] for each in message.get("tool_calls") or []]
+    calls = [each["function"] for each in _values([message], "tool_calls")]
     called = [(each["name"], each["arguments"]) for each in calls]
     return message["content"] or "", called, choice["finish_reason"], _logprobs(path, [choice])
 
@@ -90,12 +90,11 @@ def _of_chunks(path: str, chunks: list[Any]) -> Any:
 
 def _called(deltas: list[Any]) -> list[tuple[str, str]]:
     called: dict[int, tuple[str, str]] = {}
-    for delta in deltas:
-        for part in delta.get("tool_calls") or []:
-            name, arguments = called.get(part["index"], ("", ""))
-            function = part["function"]
-            name += function.get("name") or ""
-            called[part["index"]] = name, arguments + (function.get("arguments") or "")
+    for part in _values(deltas, "tool_calls"):
+        name, arguments = called.get(part["index"], ("", ""))
+        function: dict[str, str | None] = part["function"]
+        name += function.get("name") or ""
+        called[part["index"]] = name, arguments + (function.get("arguments") or "")
     return [called[index] for index in sorted(called)]
 
 
@@ -103,7 +102,12 @@ def _logprobs(path: str, choices: list[Any]) -> list[Any]:
     """Token by token: what was chosen, its log-probability and the others'."""
     told = [each["logprobs"] for each in choices if each.get("logprobs")]
     if path == CHAT:
-        return [token for each in told for token in each["content"]]
+        return _values(told, "content")
     fields = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
-    lists = [[each[field] or [] for field in fields] for each in told]
-    return [[value for each in lists for value in each[field]] for field in range(len(fields))]
+    return [_values(told, field) for field in fields]
+
+
+def _values(parts: list[Any], field: str) -> list[Any]:
+    """The lists of a field, one after the other."""
+    lists: list[list[Any]] = [part.get(field) or [] for part in parts]
+    return [value for each in lists for value in each]

@@ -23,7 +23,7 @@ LULL, BURST = 0.4, 1.6
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of the requests; `wrong` has a line for each that was not answered as it must be."""
+    """What came of the requests; `wrong` tells of each that was not answered as it must be."""
 
     asked: Counter[str] = field(default_factory=Counter[str])
     same: int = 0

@@ -12,9 +12,10 @@ from tests.server.clients.tools import CLOCK, QUESTION, TOOL, Person
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 EMBEDDINGS = "/v1/embeddings"
 WORDS = (
-    "river stone the a of engine slowly bright water and under over seven mill turn wheel "
-    "light because while people never small green house 42 cold, north. said; open (then) way\n"
-).split(" ")
+    *("river", "stone", "the", "a", "of", "engine", "slowly", "bright", "water", "and", "under"),
+    *("over", "seven", "mill", "turn", "wheel", "light", "because", "while", "people", "never"),
+    *("small", "green", "house", "42", "cold,", "north.", "said;", "open", "(then)", "way\n"),
+)
 
 
 @dataclass(frozen=True, slots=True)
