@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,16 @@ from headrace.engine.job import TokenLogprobs
 from headrace.engine.scheduler import Scheduler
 from headrace.engine.work import Work
 from headrace.errors import RequestError
+
+LOG = logging.getLogger("headrace.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a sequence has no next token: its request's fault (`invalid`), or ours (`error`)."""
+
+    reason: Literal["invalid", "error"]
+    message: str
 
 
 class Choices:
@@ -34,10 +47,11 @@ class Choices:
             if work.chooser is not None:
                 self._pending.append((work, row.copy()))
 
-    def settle(self) -> Iterator[tuple[Work, str | None]]:
+    def settle(self) -> Iterator[tuple[Work, Failure | None]]:
         """Choose a token for each: those that have one more, or what was wrong.
 
-        It may be done while a schedule runs, which has none of them.
+        It may be done while a schedule runs, which has none of them. Whatever fails for one
+        sequence is that one's alone.
         """
         pending, self._pending = self._pending, []
         for work, logits in pending:
@@ -46,7 +60,10 @@ class Choices:
             try:
                 self._choose(work, logits)
             except RequestError as error:
-                yield work, str(error)
+                yield work, Failure("invalid", str(error))
+            except BaseException as error:  # a panic of the grammars' library is no Exception
+                LOG.error("choosing a token of job %s failed", work.job.id, exc_info=error)
+                yield work, Failure("error", "the engine failed to choose the next token")
             else:
                 yield work, None
 
@@ -54,8 +71,9 @@ class Choices:
         sequence = work.sequence
         assert work.chooser is not None
         chosen = work.chooser.choose(logits, sequence.known - 1)
+        logprobs = _logprobs(chosen)
         self._scheduler.choose(sequence, chosen.token, last=chosen.finished)
-        work.saw(chosen.token, _logprobs(chosen))
+        work.saw(chosen.token, logprobs)
 
 
 def _logprobs(chosen: Chosen) -> TokenLogprobs | None:

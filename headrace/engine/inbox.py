@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 Order = Callable[[], None]
 
@@ -27,11 +28,11 @@ class Inbox:
             self.urgent |= urgent
             self._came.notify()
 
-    def take(self, *, wait: bool) -> list[Order]:
-        """All orders that there are. wait: sleep until there is one."""
+    def take(self, seconds: float) -> list[Order]:
+        """All orders that there are; while there is none, sleep so long at most."""
         with self._came:
-            while wait and not self._orders:
-                self._came.wait()
+            timeout = None if seconds == inf else seconds
+            self._came.wait_for(lambda: bool(self._orders), timeout)
             orders = list(self._orders)
             self._orders.clear()
             self.urgent = False

@@ -11,7 +11,7 @@ from headrace.engine.blocks import BlockPool
 from headrace.engine.choices import Choices
 from headrace.engine.driver import POLL_SECONDS
 from headrace.engine.embeddings import Embeddings, EmbeddingWork
-from headrace.engine.job import EndReason, Event, ServiceStats
+from headrace.engine.job import EndReason, Event, Refused, ServiceStats
 from headrace.engine.scheduler import Scheduler
 from headrace.engine.sequence import SequenceState
 from headrace.engine.work import Work
@@ -43,35 +43,51 @@ class Loop:
         self._choices = Choices(self._scheduler)
         self._embeddings = Embeddings(program, self._scheduler.places)
         self._works: dict[SequenceState, Work] = {}
+        self._expected: set[Work] = set()
         self._deadline = inf
         self._interrupted = interrupted
         self._deliver = deliver
         self._schedules = self._steps = self._prompt_tokens = self._generated = 0
 
     @property
-    def idle(self) -> bool:
-        """Whether there is nothing to run."""
-        return not self._works and not self._embeddings.works
+    def rest(self) -> float:
+        """Seconds for which there is nothing to do, if nothing comes."""
+        if len(self._works) > len(self._expected) or self._embeddings.works:
+            return 0.0
+        return max(self._deadline - monotonic(), 0.0)
 
     @property
     def has_room(self) -> bool:
         """Whether there is a slot for somebody who comes now; any thread may ask."""
         return self._scheduler.places.free_slots > 0
 
+    def expect(self, work: Work) -> None:
+        """Take a job that cannot run before it is added, but can end."""
+        if not work.ended:
+            self._expected.add(work)
+            self._hold(work)
+
     def add(self, work: Work) -> None:
         """Take a job, between schedules; nothing happens if it has been ended."""
         if work.ended:
             return
-        self._works[work.sequence] = work
+        self._expected.discard(work)
+        self._hold(work)
         self._prompt_tokens += len(work.sequence.prompt)
         self._scheduler.add(work.sequence)
-        self._deadline = min(self._deadline, work.deadline)
+
+    def refuse(self, work: Work, refusal: Refused) -> None:
+        """Let a job that was expected go; nothing happens if it has been ended."""
+        if not work.ended:
+            work.ended = True
+            self._release(work)
+            self._deliver([refusal])
 
     def end(self, work: Work, reason: EndReason, message: str | None = None) -> None:
         """End a job, between schedules."""
         if not work.ended:
             self._scheduler.drop(work.sequence)
-            self._works.pop(work.sequence, None)
+            self._release(work)
             self._deliver(work.end(reason, message))
 
     def embed(self, work: EmbeddingWork) -> None:
@@ -119,7 +135,7 @@ class Loop:
         places, scheduler = self._scheduler.places, self._scheduler
         return ServiceStats(
             running=places.slots - places.free_slots,
-            waiting=scheduler.waiting,
+            waiting=scheduler.waiting + len(self._expected),
             blocks_total=self._pool.count,
             blocks_used=self._pool.used,
             blocks_cached=self._pool.kept,
@@ -131,6 +147,14 @@ class Loop:
             prompt_tokens=self._prompt_tokens,
             generated_tokens=self._generated,
         )
+
+    def _hold(self, work: Work) -> None:
+        self._works[work.sequence] = work
+        self._deadline = min(self._deadline, work.deadline)
+
+    def _release(self, work: Work) -> None:
+        self._expected.discard(work)
+        self._works.pop(work.sequence, None)
 
     def _follow(self, schedule: Schedule) -> None:
         """Run a schedule, and tell of its tokens as they come."""
@@ -168,9 +192,9 @@ class Loop:
     def _choose(self) -> None:
         """Let the host choose tokens whose logits are there."""
         fresh: list[Work] = []
-        for work, error in self._choices.settle():
-            if error is not None:
-                self.end(work, "invalid", error)
+        for work, failure in self._choices.settle():
+            if failure is not None:
+                self.end(work, failure.reason, failure.message)
                 continue
             self._generated += 1
             fresh.append(work)

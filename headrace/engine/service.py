@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import inf
 from time import monotonic
 
 from headrace.engine.admission import admit
@@ -14,13 +15,16 @@ from headrace.engine.choice.chooser import Chooser
 from headrace.engine.choice.grammars import Grammars
 from headrace.engine.embeddings import EmbeddingWork
 from headrace.engine.inbox import Inbox, Order
-from headrace.engine.job import Embedded, Ended, Event, Job, Refused, ServiceSettings, ServiceStats
+from headrace.engine.job import Event, Job, Refused, ServiceSettings, ServiceStats, Tokens
 from headrace.engine.loop import Loop
 from headrace.engine.pace import Pace
+from headrace.engine.preparers import Preparers
 from headrace.engine.prompt import check_tokens
 from headrace.engine.work import Work
 from headrace.errors import ContextLengthError, RequestError
 from headrace.runtime.program import Program
+
+LOG = logging.getLogger("headrace.engine")
 
 #: Grammars that are compiled at once: one that takes long does not hold up the others.
 _PREPARERS = 4
@@ -53,7 +57,7 @@ class Service:
         self._program = program
         self._stops = tuple(stops)
         self._grammars = grammars
-        self._preparer = ThreadPoolExecutor(_PREPARERS, "headrace-grammars")
+        self._preparers = Preparers(_PREPARERS, "headrace-grammars")
         self._most = settings.slots + settings.queue
         self._deliver = deliver
         self._inbox = Inbox()
@@ -72,14 +76,17 @@ class Service:
         try:
             work = admit(job, self._stops, self._program)
         except (ContextLengthError, RequestError) as error:
-            self._tell([_refused(job.id, error)])
+            self._pass_on([_refused(job.id, error)])
             return
         if not self._enter(job.id, work):
             return
         if job.choice is None:
             self._add(work)
+        elif self._is_quick(job.choice):
+            self._prepare(work, job.choice)
         else:
-            self._preparer.submit(self._prepare, work, job.choice)
+            self._order(partial(self._loop.expect, work), urgent=False)
+            self._preparers.submit(job.client, partial(self._prepare, work, job.choice))
 
     def embed(self, id: str, tokens: Sequence[int]) -> None:
         """Embed a text, between the steps of jobs; the event is `Embedded`. For any thread."""
@@ -87,7 +94,7 @@ class Service:
         try:
             checked = check_tokens(tokens, program.manifest.vocabulary, program.context, "tokens")
         except (ContextLengthError, RequestError) as error:
-            self._tell([_refused(id, error)])
+            self._pass_on([_refused(id, error)])
             return
         work = EmbeddingWork(id, checked)
         if self._enter(id, work):
@@ -112,31 +119,32 @@ class Service:
             self._drained_by = monotonic() + drain_seconds
         self._order(_nothing, urgent=drain_seconds <= 0)
         self._thread.join()
-        self._preparer.shutdown()
+        self._preparers.close()
 
     def _add(self, work: Work) -> None:
         self._order(partial(self._loop.add, work), urgent=self._loop.has_room)
 
+    def _is_quick(self, choice: Choice) -> bool:
+        """Whether no grammar has to be compiled."""
+        grammar, grammars = choice.grammar, self._grammars
+        return grammar is None or grammars is None or grammars.has(grammar)
+
     def _prepare(self, work: Work, choice: Choice) -> None:
-        """Compile a grammar, which may take a second."""
+        """Make what chooses a job's tokens; compiling a grammar may take seconds."""
+        if work.ended:
+            return
         vocabulary, sampling = self._program.manifest.vocabulary, work.sequence.sampling
         try:
             work.chooser = Chooser(choice, sampling, vocabulary, self._grammars, work.job.tokens)
         except RequestError as error:
-            self._order(partial(self._refuse, work, error), urgent=True)
-        except Exception as error:  # of a library that reads what clients write: one job's failure
-            message = f"its grammar could not be prepared: {error}"
+            refusal = _refused(work.job.id, error)
+            self._order(partial(self._loop.refuse, work, refusal), urgent=True)
+        except BaseException as error:  # a panic of the grammars' library is no Exception
+            LOG.error("preparing job %s failed", work.job.id, exc_info=error)
+            message = "the engine failed to prepare the request"
             self._order(partial(self._loop.end, work, "error", message), urgent=True)
         else:
             self._add(work)
-
-    def _refuse(self, work: Work, error: RequestError) -> None:
-        """Refuse a job that has been counted in."""
-        if work.ended:
-            return
-        with self._lock:
-            del self._jobs[work.job.id]
-        self._tell([_refused(work.job.id, error)])
 
     def _enter(self, id: str, work: Work | EmbeddingWork) -> bool:
         """Count a job in, or tell why not; whether it is in."""
@@ -145,7 +153,7 @@ class Service:
             if refusal is None:
                 self._jobs[id] = work
         if refusal is not None:
-            self._tell([refusal])
+            self._pass_on([refusal])
         return refusal is None
 
     def _refusal(self, id: str) -> Refused | None:
@@ -172,12 +180,20 @@ class Service:
     def _drain_is_over(self) -> bool:
         return self._drained_by is not None and monotonic() >= self._drained_by
 
+    def _rest(self) -> float:
+        """Seconds for which there is nothing to do, if no order comes."""
+        end = inf if self._drained_by is None else self._drained_by
+        return min(self._loop.rest, max(end - monotonic(), 0.0))
+
     def _tell(self, events: list[Event]) -> None:
         with self._lock:
             for event in events:
-                if isinstance(event, Ended | Embedded):
+                if not isinstance(event, Tokens):
                     del self._jobs[event.id]
                     self._pace.ended()
+        self._pass_on(events)
+
+    def _pass_on(self, events: list[Event]) -> None:
         with self._telling:
             self._deliver(events)
 
@@ -185,7 +201,7 @@ class Service:
         """The thread."""
         try:
             while self._jobs or self._drained_by is None:
-                for order in self._inbox.take(wait=self._loop.idle):
+                for order in self._inbox.take(self._rest()):
                     order()
                 if self._drain_is_over():
                     self._loop.end_all("cancelled", "the engine is being closed")

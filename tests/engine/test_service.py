@@ -73,7 +73,10 @@ def test_what_cannot_be_done_is_refused(model: Model) -> None:
         service.submit(Job(id="stops", tokens=[1], max_tokens=1, stop_tokens=tuple(range(65))))
         assert answers.refused("long").kind == "context"
         assert f"{model.context + 1}" in answers.refused("long").message
-        for id in ("heat", "token", "stops"):
+        for id, stop in (("stop", model.vocabulary), ("negative", -1), ("huge", 1 << 40)):
+            service.submit(Job(id=id, tokens=[1], max_tokens=1, stop_tokens=(stop,)))
+            assert "stop_tokens[0]" in answers.refused(id).message
+        for id in ("heat", "token", "stops", "stop", "negative", "huge"):
             assert answers.refused(id).kind == "invalid"
         service.submit(job("twice", PROMPT, 500))
         service.submit(job("twice", PROMPT, 500))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 
 from llguidance import LLMatcher, LLParserLimits
 
@@ -42,7 +43,7 @@ class Grammars:
         self._vocabulary = vocabulary
         self._tokenizer = tokens_of(spelling)
         self._specials = spelling.specials
-        self._kept: OrderedDict[Grammar, LLMatcher | RequestError] = OrderedDict()
+        self._kept: OrderedDict[Grammar, Future[LLMatcher]] = OrderedDict()
         self._lock = threading.Lock()
 
     def compile(self, grammar: Grammar) -> None:
@@ -56,36 +57,42 @@ class Grammars:
         """
         self._compiled(grammar)
 
+    def has(self, grammar: Grammar) -> bool:
+        """Whether `matcher` would answer at once."""
+        with self._lock:
+            found = self._kept.get(grammar)
+        return found is not None and found.done()
+
     def matcher(self, grammar: Grammar) -> Matcher:
         """A new answer's place in a grammar, at its beginning; raises as `compile`."""
         own = self._compiled(grammar).deep_copy()
         return Matcher(own, self._tokenizer.vocab_size, self._vocabulary)
 
     def _compiled(self, grammar: Grammar) -> LLMatcher:
-        found = self._found(grammar)
-        if found is None:
-            try:
-                found = self._made(grammar)
-            except RequestError as error:
-                found = error
-            self._keep(grammar, found)
-        if isinstance(found, RequestError):
-            raise RequestError(found.what, where=found.where, hint=found.hint)
-        return found
+        found = self._claim(grammar)
+        error = found.exception()
+        if isinstance(error, RequestError):  # a new one: what is kept must not gather tracebacks
+            raise RequestError(error.what, where=error.where, hint=error.hint)
+        return found.result()
 
-    def _found(self, grammar: Grammar) -> LLMatcher | RequestError | None:
-        """What became of a grammar, if it is kept."""
+    def _claim(self, grammar: Grammar) -> Future[LLMatcher]:
+        """What becomes of a grammar; whoever asks first compiles it, for all."""
         with self._lock:
             found = self._kept.get(grammar)
             if found is not None:
                 self._kept.move_to_end(grammar)
-            return found
-
-    def _keep(self, grammar: Grammar, found: LLMatcher | RequestError) -> None:
-        with self._lock:
-            self._kept[grammar] = found
+                return found
+            found = self._kept[grammar] = Future()
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+        try:
+            found.set_result(self._made(grammar))
+        except BaseException as error:
+            found.set_exception(error.with_traceback(None))
+            if not isinstance(error, RequestError):  # another time it may go well
+                with self._lock:
+                    self._kept.pop(grammar, None)
+        return found
 
     def _made(self, grammar: Grammar) -> LLMatcher:
         grammars = grammar_list(grammar, self._specials)

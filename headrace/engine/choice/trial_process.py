@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,36 @@ class TrialProcess:
             ) from error
 
 
-#: The one that all models of this process share.
-SHARED = TrialProcess()
+class TrialProcesses:
+    """As many processes as grammars are tried at once: none waits for another."""
+
+    def __init__(self) -> None:
+        self._idle: list[TrialProcess] = []
+        self._lock = threading.Lock()
+
+    def check(
+        self,
+        grammars: Sequence[Mapping[str, Any]],
+        specials: Mapping[str, int],
+        size: int,
+        limits: Mapping[str, object],
+    ) -> None:
+        """As `TrialProcess.check`."""
+        with self._lock:
+            process = self._idle.pop() if self._idle else TrialProcess()
+        try:
+            process.check(grammars, specials, size, limits)
+        finally:
+            with self._lock:
+                self._idle.append(process)
+
+    def close(self) -> None:
+        """End the processes that nobody uses."""
+        with self._lock:
+            for process in self._idle:
+                process.close()
+
+
+#: Those that all models of this process share.
+SHARED = TrialProcesses()
 atexit.register(SHARED.close)
