@@ -79,11 +79,6 @@ def told(message: str, shape: Shape, param: str | None = None) -> dict[str, Any]
     return {"error": {**fields, "request_id": request_id()}}
 
 
-def error_body(error: Exception) -> dict[str, Any]:
-    """An error as an event of a stream that has begun."""
-    return reply_to(error).body
-
-
 def install(app: FastAPI) -> None:
     """Let an app answer all errors so."""
 

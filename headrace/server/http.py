@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from headrace.server.errors import INVALID, Shape, told
+from headrace.server.gate import CONNECTION
 
 #: Of a request's line and headers.
 MOST_HEAD = 64 << 10
@@ -87,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._cancel_deadline()
         self._in_head, self._head_bytes = False, 0
-        extensions = {"headrace.connection": self}
+        extensions = {CONNECTION: self}
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
         super().on_headers_complete()
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
 import time
 from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal
 
-from headrace import errors
-from headrace.engine.job import Embedded, Ended, Event, Job, Refused, ServiceStats, Tokens
-from headrace.errors import (
-    ContextLengthError,
-    EngineDiedError,
-    HeadraceError,
-    MachineError,
-    QueueFullError,
-    RequestError,
-    UnavailableError,
-)
+from headrace.engine.job import Embedded, Ended, Job, ServiceStats, Tokens
+from headrace.errors import EngineDiedError, HeadraceError, UnavailableError
 from headrace.server.link.connection import Connection
-from headrace.server.link.inbox import Inbox, Watch
+from headrace.server.link.inbox import Watch
 from headrace.server.link.messages import (
     AskStats,
     Cancel,
@@ -37,6 +27,8 @@ from headrace.server.link.messages import (
     Step,
     Submit,
 )
+from headrace.server.link.outcomes import RETRY_SECONDS, failure_of, usable
+from headrace.server.link.pending import Pending
 from headrace.server.link.process import EngineProcess
 from headrace.text import Tokenizer
 
@@ -45,7 +37,6 @@ ENDING_SECONDS = 5.0
 
 #: A process whose end of the link is closed is all but gone: the event loop waits so long for it.
 GONE_SECONDS = 1.0
-RETRY_SECONDS = 5.0
 
 State = Literal["loading", "ready", "ended"]
 
@@ -76,10 +67,7 @@ class EngineClient:
         self.ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._order, self._watch, self._told = order, watch, told
         self._opening: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
-        self._numbers = itertools.count()
-        self._inboxes: dict[str, Inbox] = {}
-        self._embeddings: dict[str, asyncio.Future[Event]] = {}
-        self._asked: dict[int, asyncio.Future[ServiceStats]] = {}
+        self._pending = Pending()
         self._closing = False
         self._created = 0
         self._process: EngineProcess | None = None
@@ -121,10 +109,6 @@ class EngineClient:
     def created(self) -> int:
         """When the model was loaded: seconds since 1970; 0 until then."""
         return self._created
-
-    @property
-    def process_id(self) -> int | None:
-        return None if self._process is None else self._process.child.pid
 
     # life
 
@@ -174,20 +158,18 @@ class EngineClient:
             MachineError: the engine failed on this job.
         """
         self._require_ready()
-        inbox = Inbox(self._watch(self, job))
-        self._inboxes[job.id] = inbox
-        self._send(Submit(job))
-        ended = False
-        try:
-            while not ended:
-                event = await inbox.take()
-                ended = not isinstance(event, Tokens)
-                yield _usable(event, self.name)
-        finally:
-            del self._inboxes[job.id]
-            if not ended:
-                inbox.watch.left()
-                self._send(Cancel(job.id))
+        watch, ended = self._watch(self, job), False
+        with self._pending.job(job.id, watch) as inbox:
+            self._send(Submit(job))
+            try:
+                while not ended:
+                    event = await inbox.take()
+                    ended = not isinstance(event, Tokens)
+                    yield usable(event, self.name)
+            finally:
+                if not ended:
+                    watch.left()
+                    self._send(Cancel(job.id))
 
     def cancel(self, id: str) -> None:
         """Let a job end now; what it has is still to come, then `Ended`."""
@@ -196,38 +178,28 @@ class EngineClient:
     async def embed(self, tokens: Sequence[int]) -> list[float]:
         """The embedding of a text `[features]`, of length 1; raises as `generate`."""
         self._require_ready()
-        name = f"embedding-{next(self._numbers)}"
-        reply = self._embeddings[name] = asyncio.get_running_loop().create_future()
-        self._send(Embed(name, list(tokens)))
-        try:
-            event = await reply
-        finally:
-            del self._embeddings[name]
-            if not reply.done() or reply.cancelled():
-                self._send(Cancel(name))
+        with self._pending.embedding() as (id, reply):
+            self._send(Embed(id, list(tokens)))
+            try:
+                event = await reply
+            finally:
+                if not reply.done() or reply.cancelled():
+                    self._send(Cancel(id))
         if not isinstance(event, Embedded):
-            _usable(event, self.name)
+            usable(event, self.name)
             raise UnavailableError("the server is shutting down", where="model")
         return array("f", event.vector).tolist()
 
     async def stats(self) -> ServiceStats:
         """What the engine does and has done; raises as `generate`."""
         self._require_ready()
-        number = next(self._numbers)
-        reply = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._send(AskStats(number))
-        try:
+        with self._pending.question() as (number, reply):
+            self._send(AskStats(number))
             return await reply
-        finally:
-            del self._asked[number]
 
     def abandon(self, error: HeadraceError) -> None:
         """Let all jobs under way fail."""
-        for inbox in self._inboxes.values():
-            inbox.fail(error)
-        for reply in (*self._asked.values(), *self._embeddings.values()):
-            if not reply.done():
-                reply.set_exception(error)
+        self._pending.abandon(error)
 
     def _require_ready(self) -> None:
         if self.state == "ended":
@@ -252,24 +224,16 @@ class EngineClient:
         match report:
             case Events(events):
                 for event in events:
-                    self._put(event)
+                    self._pending.put(event)
             case Stats(id, stats):
-                if (reply := self._asked.get(id)) is not None and not reply.done():
-                    reply.set_result(stats)
+                self._pending.answer(id, stats)
             case Step():
                 self._told(self.name, report)
             case Opened():
                 self._opening.set_result(report)
-            case Failed(kind, what, where, hint):
-                error: HeadraceError = getattr(errors, kind)(what, where=where, hint=hint)
+            case Failed():
                 self._closing = True
-                self._opening.set_exception(error)
-
-    def _put(self, event: Event) -> None:
-        if (inbox := self._inboxes.get(event.id)) is not None:
-            inbox.put(event)
-        elif (reply := self._embeddings.get(event.id)) is not None and not reply.done():
-            reply.set_result(event)
+                self._opening.set_exception(failure_of(report))
 
     def _lost(self) -> None:
         if self._process is None or self.state == "ended":
@@ -282,27 +246,3 @@ class EngineClient:
         self.abandon(error)
         if not self.ended.done():
             self.ended.set_result(None if self._closing else how)
-
-
-def _usable(event: Event, model: str) -> Tokens | Ended:
-    """What readers of an answer see; all else is an error."""
-    match event:
-        case Tokens():
-            return event
-        case Ended(reason="invalid"):
-            raise RequestError(event.message or "the request cannot be answered")
-        case Ended(reason="error"):
-            raise MachineError(event.message or "the engine failed", where=f"model '{model}'")
-        case Ended():
-            return event
-        case Refused(kind="queue_full"):
-            wait = event.retry_after_seconds or RETRY_SECONDS
-            raise QueueFullError(event.message, where="model", retry_after=wait)
-        case Refused(kind="context"):
-            raise ContextLengthError(event.message, where="messages")
-        case Refused(kind="closing"):
-            raise UnavailableError(event.message, where="model", retry_after=RETRY_SECONDS)
-        case Embedded():
-            raise MachineError("an answer is no embedding", where=f"model '{model}'")
-        case Refused():
-            raise RequestError(event.message)

@@ -40,7 +40,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     engine = engine_of(request, body.model)
     logprobs = _logprobs(body)
     prompt = await prompt_of(engine.tokenizer, conversation_of(body))
-    log_prompts(request, engine, [prompt.tokens])
+    await log_prompts(request, engine, [prompt.tokens])
     terms = Terms(
         max_tokens=body.max_completion_tokens or body.max_tokens,
         logprobs=logprobs,

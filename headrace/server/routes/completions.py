@@ -23,7 +23,7 @@ from headrace.server.routes.serving import (
     log_prompts,
     settings_of,
 )
-from headrace.server.routes.texts import token_lists
+from headrace.server.routes.texts import texts_of, token_lists
 from headrace.server.streaming import completion
 from headrace.server.streaming.answer import Reading
 from headrace.server.streaming.turn import Turn
@@ -45,7 +45,7 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
             hint="ask for echo or for logprobs",
         )
     prompts = await token_lists(engine.tokenizer, body.prompt)
-    log_prompts(request, engine, prompts)
+    await log_prompts(request, engine, prompts)
     terms = Terms(
         max_tokens=body.max_tokens or DEFAULT_TOKENS,
         logprobs=body.logprobs,
@@ -61,7 +61,7 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
         stops=stop_texts(body.stop),
     )
     turn = Turn(engine, jobs, reading, count=count, prefix="cmpl-")
-    texts = [engine.tokenizer.decode(each) if body.echo else "" for each in prompts]
+    texts = await texts_of(engine.tokenizer, prompts) if body.echo else [""] * len(prompts)
     echoes = [text for text in texts for _ in range(count)]
     if not body.stream:
         return json_response(await completion.whole(turn, echoes, logprobs=told))

@@ -25,7 +25,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
     """Vectors of texts."""
     engine = engine_of(request, body.model)
     inputs = await token_lists(engine.tokenizer, body.input)
-    log_prompts(request, engine, inputs)
+    await log_prompts(request, engine, inputs)
     for at, tokens in enumerate(inputs):
         _check(engine, tokens, f"input[{at}]")
     return json_response(await _whole(engine, inputs, base64=body.encoding_format == "base64"))

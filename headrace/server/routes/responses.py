@@ -39,7 +39,7 @@ async def responses(body: ResponsesRequest, request: Request) -> Response:
     """Answer a conversation; nothing of it is kept."""
     engine = engine_of(request, body.model)
     prompt = await prompt_of(engine.tokenizer, _conversation(body))
-    log_prompts(request, engine, [prompt.tokens])
+    await log_prompts(request, engine, [prompt.tokens])
     told = body.top_logprobs is not None or LOGPROBS in (body.include or ())
     terms = Terms(
         max_tokens=body.max_output_tokens,

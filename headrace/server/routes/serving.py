@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
@@ -69,12 +70,18 @@ def all_engines(request: Request) -> list[EngineClient]:
     return list(_models(request))
 
 
-def log_prompts(request: Request, engine: EngineClient, prompts: Sequence[Sequence[int]]) -> None:
+async def log_prompts(
+    request: Request, engine: EngineClient, prompts: Sequence[Sequence[int]]
+) -> None:
     """Write prompts to the log, if the settings say so."""
     if settings_of(request).log_prompts:
-        for tokens in prompts:
-            text = engine.tokenizer.decode(tokens, special=True)
-            logs.event("prompt", id=request_id(), model=engine.name, text=text)
+        await asyncio.to_thread(_log_prompts, engine, prompts)
+
+
+def _log_prompts(engine: EngineClient, prompts: Sequence[Sequence[int]]) -> None:
+    for tokens in prompts:
+        text = engine.tokenizer.decode(tokens, special=True)
+        logs.event("prompt", id=request_id(), model=engine.name, text=text)
 
 
 def settings_of(request: Request) -> Settings:

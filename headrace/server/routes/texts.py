@@ -8,18 +8,23 @@ from typing import cast
 
 from headrace.text import Tokenizer
 
-#: Characters that are encoded in less than a millisecond.
-SHORT = 4096
-
 Prompts = str | list[int] | list[str] | list[list[int]]
 
 
 async def token_lists(tokenizer: Tokenizer, prompts: Prompts) -> list[list[int]]:
-    """The tokens of each prompt; long texts are encoded beside the event loop."""
+    """The tokens of each prompt; texts are encoded beside the event loop.
+
+    Short ones too: the tokenizer may be busy with a long one.
+    """
     several = _several(prompts)
-    if sum(len(each) for each in several if isinstance(each, str)) <= SHORT:
+    if not any(isinstance(each, str) for each in several):
         return _encoded(tokenizer, several)
     return await asyncio.to_thread(_encoded, tokenizer, several)
+
+
+async def texts_of(tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]) -> list[str]:
+    """The text of each prompt; decoded beside the event loop."""
+    return await asyncio.to_thread(lambda: [tokenizer.decode(each) for each in prompts])
 
 
 def _several(prompts: Prompts) -> Sequence[str | list[int]]:

@@ -5,39 +5,34 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from headrace.errors import RequestError
 from headrace.server.chat.conversation import Conversation, prompt_of
 from headrace.server.chat.use import tool_use
+from headrace.server.link.client import EngineClient
 from headrace.server.protocol.tokens import (
     Detokenized,
     DetokenizeRequest,
     Tokenized,
     TokenizeRequest,
 )
-from headrace.server.routes.serving import ERRORS, engine_or_only
+from headrace.server.routes.serving import ERRORS, engine_or_only, json_response
 from headrace.text import Tokenizer
 
 router = APIRouter(tags=["tokens"])
 
 
-@router.post(
-    "/tokenize", response_model=Tokenized, response_model_exclude_none=True, responses=ERRORS
-)
-async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
+@router.post("/tokenize", response_model=Tokenized, responses=ERRORS)
+async def tokenize(body: TokenizeRequest, request: Request) -> Response:
     """The tokens of a text or a conversation."""
     engine = engine_or_only(request, body.model)
     tokens = await _tokens(engine.tokenizer, body)
-    told: dict[str, Any] = {
-        "count": len(tokens),
-        "max_model_len": engine.context,
-        "tokens": tokens,
-    }
-    if body.return_token_strs:
-        spelt = map(engine.tokenizer.token_bytes, tokens)
-        told["token_strs"] = [each.decode(errors="replace") for each in spelt]
-    return told
+    return json_response(
+        await asyncio.to_thread(_told, engine, tokens, texts=bool(body.return_token_strs))
+    )
 
 
 @router.post("/detokenize", response_model=Detokenized, responses=ERRORS)
@@ -46,6 +41,19 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, Any
     engine = engine_or_only(request, body.model)
     text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens, special=True)
     return {"prompt": text, "content": text}
+
+
+def _told(engine: EngineClient, tokens: list[int], *, texts: bool) -> bytes:
+    """The answer; made beside the event loop, as a long text has millions of tokens."""
+    told: dict[str, Any] = {
+        "count": len(tokens),
+        "max_model_len": engine.context,
+        "tokens": tokens,
+    }
+    if texts:
+        spelt = map(engine.tokenizer.token_bytes, tokens)
+        told["token_strs"] = [each.decode(errors="replace") for each in spelt]
+    return msgspec.json.encode(told)
 
 
 async def _tokens(tokenizer: Tokenizer, body: TokenizeRequest) -> list[int]:
