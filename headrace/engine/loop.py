@@ -20,6 +20,9 @@ from headrace.runtime.schedule import Schedule
 
 #: Seconds between looks while somebody waits for a first token.
 _FIRST_POLL_SECONDS = 0.003
+#: Sequences whose tokens are worth a look every `POLL_SECONDS`. What is told costs whoever passes it
+#: on for each sequence, on the workers' cores: of more sequences, more tokens are told at once.
+_SEQUENCES_A_LOOK = 12
 
 
 class Loop:
@@ -215,8 +218,10 @@ class Loop:
             del self._works[work.sequence]
 
     def _pause(self) -> float:
-        waited_for = any(not each.produced for each in self._scheduler.outputs)
-        return _FIRST_POLL_SECONDS if waited_for else POLL_SECONDS
+        outputs = self._scheduler.outputs
+        if any(not each.produced for each in outputs):
+            return _FIRST_POLL_SECONDS
+        return POLL_SECONDS * max(1.0, len(outputs) / _SEQUENCES_A_LOOK)
 
     def _expire(self) -> None:
         """End what is overdue."""

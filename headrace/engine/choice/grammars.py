@@ -13,7 +13,7 @@ from headrace.engine.choice.choice import Grammar
 from headrace.engine.choice.grammar_text import grammar_list
 from headrace.engine.choice.matcher import Matcher
 from headrace.engine.choice.spelling import Spelling, tokens_of
-from headrace.engine.choice.trial_process import SHARED
+from headrace.engine.choice.trial_process import SHARED, Trial
 from headrace.errors import RequestError
 
 #: Grammars that are kept, compiled or refused.
@@ -96,7 +96,7 @@ class Grammars:
 
     def _made(self, grammar: Grammar) -> LLMatcher:
         grammars = grammar_list(grammar, self._specials)
-        SHARED.check(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS)
+        SHARED.check(Trial(grammars, self._specials, self._tokenizer.vocab_size, _LIMITS))
         text = json.dumps({"grammars": grammars})
         limits = LLParserLimits(**_LIMITS)  # pyright: ignore[reportArgumentType]
         made = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,35 @@ SECONDS = 3.0
 _LONGEST = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is to be compiled, and for what.
+
+    Attributes:
+        grammars: as llguidance reads them. specials: ids of special tokens by their text.
+        size: tokens of the vocabulary. limits: arguments of llguidance's `LLParserLimits`.
+    """
+
+    grammars: Sequence[Mapping[str, Any]]
+    specials: Mapping[str, int]
+    size: int
+    limits: Mapping[str, int]
+
+
 class TrialProcess:
     """Tries grammars with bounded memory and time (`trial`). Safe to share by threads."""
 
     def __init__(self, memory: int = MEMORY, seconds: float = SECONDS) -> None:
         self._child = Child(TRIAL, memory, seconds)
 
-    def check(
-        self,
-        grammars: Sequence[Mapping[str, Any]],
-        specials: Mapping[str, int],
-        size: int,
-        limits: Mapping[str, object],
-    ) -> None:
-        """Compile grammars for a vocabulary of `size` tokens.
+    def check(self, trial: Trial) -> None:
+        """Compile grammars.
 
         Raises:
             RequestError: they are malformed, or take too much memory or time.
             MachineError: the process cannot be started.
         """
-        request = {"grammars": grammars, "specials": specials, "size": size, "limits": limits}
+        request = {field.name: getattr(trial, field.name) for field in fields(trial)}
         reply = self._reply(json.dumps(request).encode() + b"\n")
         if reply["error"] is None:
             return
@@ -75,18 +85,12 @@ class TrialProcesses:
         self._idle: list[TrialProcess] = []
         self._lock = threading.Lock()
 
-    def check(
-        self,
-        grammars: Sequence[Mapping[str, Any]],
-        specials: Mapping[str, int],
-        size: int,
-        limits: Mapping[str, object],
-    ) -> None:
+    def check(self, trial: Trial) -> None:
         """As `TrialProcess.check`."""
         with self._lock:
             process = self._idle.pop() if self._idle else TrialProcess()
         try:
-            process.check(grammars, specials, size, limits)
+            process.check(trial)
         finally:
             with self._lock:
                 self._idle.append(process)

@@ -11,9 +11,9 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from headrace.errors import ContextLengthError, RequestError
 from headrace.server.link.client import EngineClient
 from headrace.server.protocol.embeddings import EmbeddingRequest, Embeddings
+from headrace.server.routes.fitting import require_fitting
 from headrace.server.routes.serving import ERRORS, engine_of, json_response, log_prompts
 from headrace.server.routes.texts import token_lists
 
@@ -27,7 +27,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
     inputs = await token_lists(engine.tokenizer, body.input)
     await log_prompts(request, engine, inputs)
     for at, tokens in enumerate(inputs):
-        _check(engine, tokens, f"input[{at}]")
+        require_fitting(engine, tokens, "text", f"input[{at}]")
     return json_response(await _whole(engine, inputs, base64=body.encoding_format == "base64"))
 
 
@@ -45,21 +45,6 @@ async def _whole(engine: EngineClient, inputs: Sequence[list[int]], *, base64: b
             "usage": {"prompt_tokens": count, "total_tokens": count},
         }
     )
-
-
-def _check(engine: EngineClient, tokens: Sequence[int], where: str) -> None:
-    if not tokens:
-        raise RequestError("a text without tokens has no embedding", where=where)
-    if len(tokens) > engine.context:
-        raise ContextLengthError(
-            f"the text has {len(tokens)} tokens and the context holds {engine.context}",
-            where=where,
-            hint="shorten it: headrace never cuts one by itself",
-        )
-    if max(tokens) >= engine.vocabulary:
-        raise RequestError(
-            f"{max(tokens)} is not a token: they go from 0 to {engine.vocabulary - 1}", where=where
-        )
 
 
 def _packed(vector: Sequence[float]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from headrace.engine.choice.choice import Choice, Grammar
 from headrace.engine.job import Job
-from headrace.errors import ContextLengthError, RequestError
 from headrace.server.link.client import EngineClient
 from headrace.server.protocol.base import INT63
 from headrace.server.protocol.sampling import Drawn
+from headrace.server.routes.fitting import require_fitting, require_known
 
 COLDEST = 1e-5
 
@@ -47,7 +47,7 @@ def jobs_of(
         RequestError: a prompt has no tokens, or one that the vocabulary has not.
     """
     choice = _choice(request, terms, engine.vocabulary)
-    _require_known(request.stop_token_ids or (), engine.vocabulary, "stop_token_ids")
+    require_known(engine, request.stop_token_ids or (), "stop_token_ids")
     name = secrets.token_hex(12)
     jobs: list[Job] = []
     for at, prompt in enumerate(prompts):
@@ -96,25 +96,9 @@ def _limit(
 ) -> int:
     """Tokens to generate: the last one needs no room in the context."""
     where = "prompt" if prompts == 1 else f"prompt[{at}]"
-    if not prompt:
-        raise RequestError("the prompt has no tokens", where=where)
-    if len(prompt) > engine.context:
-        raise ContextLengthError(
-            f"the prompt has {len(prompt)} tokens and the context holds {engine.context}",
-            where=where,
-            hint="shorten the prompt: headrace never cuts one by itself",
-        )
-    _require_known(prompt, engine.vocabulary, where)
+    require_fitting(engine, prompt, "prompt", where)
     room = engine.context - len(prompt) + 1
     return room if wanted is None else min(wanted, room)
-
-
-def _require_known(tokens: Sequence[int], vocabulary: int, where: str) -> None:
-    unknown = max(tokens, default=0)
-    if unknown >= vocabulary:
-        raise RequestError(
-            f"{unknown} is not a token: they go from 0 to {vocabulary - 1}", where=where
-        )
 
 
 def _choice(request: Drawn, terms: Terms, vocabulary: int) -> Choice | None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from headrace.engine.choice.choice import Choice, Grammar
 from headrace.engine.choice.chooser import Chooser
 from headrace.engine.choice.grammars import Grammars
-from headrace.engine.choice.trial_process import TrialProcess
+from headrace.engine.choice.trial_process import Trial, TrialProcess
 from headrace.errors import RequestError
 from headrace.runtime.schedule import Sampling
 from headrace.text import Tokenizer
@@ -218,8 +218,8 @@ def test_a_grammar_that_takes_too_long_is_refused_and_the_next_one_compiles() ->
     good = [{"lark_grammar": 'start: "a"'}]
     for memory_or_time in (process, TrialProcess(memory=160 << 20)):
         with pytest.raises(RequestError, match="too much time or memory"):
-            memory_or_time.check([{"lark_grammar": HOSTILE}], {}, 300, {})
-        memory_or_time.check(good, {}, 300, {})
+            memory_or_time.check(Trial([{"lark_grammar": HOSTILE}], {}, 300, {}))
+        memory_or_time.check(Trial(good, {}, 300, {}))
         memory_or_time.close()
 
 
