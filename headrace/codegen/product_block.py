@@ -1,8 +1,8 @@
-"""One tile of 32 rows times a block of tokens whose number is known."""
+"""A tile of 32 rows times a block of tokens, or several tiles times one token."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -14,18 +14,14 @@ from headrace.codegen.tile import (
     I64,
     PTR,
     Emitter,
-    Locality,
     Value,
     function,
 )
 from headrace.codegen.tile_format import TILE_COLS, TileFormat
+from headrace.codegen.tile_streams import TileStreams
 from headrace.codegen.token_blocks import token_blocks
 from headrace.codegen.totals import Totals
 from headrace.codegen.unpack import FOURS, HALVES, Part
-
-#: How far ahead of its use a stream is asked for: far enough to run on into the next stage's
-#: weights; within a stage the processor sees by itself what comes next.
-PREFETCH_DISTANCE = 2048
 
 
 def product_block(
@@ -42,41 +38,46 @@ def product_block(
     blocking = token_blocks(features, format.activation)
     totals = Totals(e, out, size, held=size <= blocking.held)
     record_bytes = RECORD_BYTES[format.activation]
-    emit = _quantised_step if format.activation == "q8" else _float_step
-    for part, index in _parts(e, format, weights, blocks):
+    step = _step(format)
+    for (part,), index in TileStreams(e, format, [weights], blocks).parts():
         totals.begin()
         block = e.offset(records, index * (size * record_bytes))
         places = [e.offset(block, t * record_bytes) for t in range(size)]
-        emit(e, part, places, totals, blocking.halves)
+        step(e, part, places, totals, blocking.halves)
     totals.give()
     e.give()
     return e.function
 
 
-def _parts(
-    e: Emitter, format: TileFormat, weights: Value, count: Value
-) -> Iterator[tuple[Part, Value]]:
-    """Loops over the parts of a tile: the body that follows is emitted once.
+def product_tiles(
+    module: ir.Module, format: TileFormat, tiles: int, features: frozenset[str]
+) -> ir.Function:
+    """The function `(weights, distance, records, blocks, y, stride)` for one token.
 
-    count: of parts that the activations have; the last block may have fewer than it has room for.
+    It adds to y the products of `tiles` tiles, which are read side by side: `distance` bytes apart
+    in memory, their rows `stride` floats apart in y.
     """
-    if format.parts == 1:
-        with e.range(0, count) as index:
-            block = e.offset(weights, index * format.block_bytes)
-            _prefetch(e, block, format.block_bytes)
-            yield Part(e, format, block, block), index
-        return
-    with e.range(0, count, format.parts) as first:
-        block = e.offset(weights, first // format.parts * format.block_bytes)
-        with e.range(first, e.minimum(first + format.parts, count)) as index:
-            at = e.offset(block, (index - first) * format.part_bytes)
-            _prefetch(e, at, format.part_bytes)
-            yield Part(e, format, at, block), index
+    name = f"product_{format.name}_tiles_{tiles}"
+    e, args = function(module, name, [PTR, I64, PTR, I64, PTR, I64], features)
+    e.function.attributes.add("noinline")
+    weights, distance, records, blocks, y, stride = args
+    blocking = token_blocks(features, format.activation)
+    outs = [e.offset(y, stride * tile, F32) for tile in range(tiles)]
+    totals = [Totals(e, out, 1, held=True) for out in outs]
+    places = [e.offset(weights, distance * tile) for tile in range(tiles)]
+    step, record_bytes = _step(format), RECORD_BYTES[format.activation]
+    for parts, index in TileStreams(e, format, places, blocks).parts():
+        place = e.offset(records, index * record_bytes)
+        for part, own in zip(parts, totals, strict=True):
+            step(e, part, [place], own, blocking.halves)
+    for own in totals:
+        own.give()
+    e.give()
+    return e.function
 
 
-def _prefetch(e: Emitter, at: Value, bytes: int) -> None:
-    """Ask for as many lines as are used now, further on in the stream."""
-    e.prefetch_lines(e.offset(at, PREFETCH_DISTANCE), bytes, Locality.SECOND_LEVEL)
+def _step(format: TileFormat) -> Callable[[Emitter, Part, Sequence[Value], Totals, int], None]:
+    return _quantised_step if format.activation == "q8" else _float_step
 
 
 def _halves(at_once: int) -> list[range]:

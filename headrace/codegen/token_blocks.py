@@ -15,18 +15,20 @@ class TokenBlocks:
 
     held: up to this size the float32 totals stay in registers, beyond it in memory.
     halves: how many halves of a tile's rows are summed at once, 1 or 2.
+    tiles: one token is multiplied with so many tiles at once.
     """
 
     sizes: tuple[int, ...]
     held: int
     halves: int
+    tiles: int
 
 
 def token_blocks(features: frozenset[str], activation: Form) -> TokenBlocks:
     """What a target's registers hold: AVX-512 has 32 of 16 lanes, others half of that or less."""
     if "avx512f" not in features:
-        return TokenBlocks((4, 2, 1), 1, 1)
-    return TokenBlocks((12, 8, 6, 4, 3, 2, 1), 6 if activation == "q8" else 12, 2)
+        return TokenBlocks((4, 2, 1), 1, 1, 2)
+    return TokenBlocks((12, 8, 6, 4, 3, 2, 1), 6 if activation == "q8" else 12, 2, 4)
 
 
 @cache

@@ -20,8 +20,8 @@ from headrace.runtime.schedule import Schedule
 
 #: Seconds between looks while somebody waits for a first token.
 _FIRST_POLL_SECONDS = 0.003
-#: Sequences whose tokens are worth a look every `POLL_SECONDS`. What is told costs whoever passes it
-#: on for each sequence, on the workers' cores: of more sequences, more tokens are told at once.
+#: Sequences whose tokens are worth a look every `POLL_SECONDS`. Passing on what is told costs for
+#: each sequence, on the workers' cores: of more sequences, more tokens are told at once.
 _SEQUENCES_A_LOOK = 12
 
 
