@@ -15,7 +15,7 @@ from headrace.codegen.unpack import Part
 
 #: Bytes that are asked for ahead of their use, of all runs together. Within a page the processor
 #: sees by itself what comes next; what is asked for far ahead is in the way of what is needed.
-PREFETCH_BYTES = 3072
+AHEAD_BYTES = 3072
 
 
 class TileStreams:
@@ -56,7 +56,7 @@ class TileStreams:
 
     def _prefetch(self, at: Value, bytes: int) -> None:
         """Ask for as many lines of each tile as are used now, further on."""
-        distance = PREFETCH_BYTES // len(self._tiles)
+        distance = AHEAD_BYTES // len(self._tiles)
         for tile in self._tiles:
             ahead = self._e.offset(tile, at + distance)
             self._e.prefetch_lines(ahead, bytes, Locality.SECOND_LEVEL)

@@ -134,7 +134,7 @@ def check(lowering: str, name: str, rows: int, cols: int, tokens: int, seed: int
 @pytest.mark.parametrize(("lowering", "name"), CASES)
 @settings(max_examples=10, deadline=None)
 @given(
-    rows=st.integers(1, 100),
+    rows=st.integers(1, 300),
     cols=st.integers(1, 600),
     tokens=st.integers(1, 40),
     seed=st.integers(0, 2**32),
