@@ -105,7 +105,7 @@ def test_the_best_peer_is_the_fastest() -> None:
     found = result("decode-smollm2")
     (bar,) = found.bars
     assert found.value(bar) == spread(100 / 80)
-    assert verdict(found, bar) == "missed by 58%"
+    assert verdict(found, bar) == "missed by 58.3%"
     assert verdict(replace(found, engines=()), bar) == "not measured"
     assert found.value(Bar("llama.cpp", 1.0)) == spread(2.0)
 

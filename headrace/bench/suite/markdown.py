@@ -53,7 +53,7 @@ def verdict(result: Result, bar: Bar) -> str:
         return "not measured"
     if bar.met(value.median):
         return "met"
-    return f"missed by {abs(value.median / bar.bound - 1):.0%}"
+    return f"missed by {abs(value.median / bar.bound - 1):.1%}"
 
 
 def _counts(report: Report) -> dict[str, int]:
