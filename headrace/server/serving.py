@@ -28,6 +28,7 @@ from headrace.server.app import create_app, guarded
 from headrace.server.auth import require_safe
 from headrace.server.chat.conversation import warm
 from headrace.server.config import Settings
+from headrace.server.heap import tend_heap, trim_heap
 from headrace.server.http import Connections
 from headrace.server.lifecycle import Lifecycle
 from headrace.server.link.client import EngineClient
@@ -51,6 +52,7 @@ def serve(settings: Settings) -> None:
     """
     require_safe(settings)
     settings.named_models()
+    tend_heap()
     _allow_files(settings.connections + OTHER_FILES)
     with (
         listen(settings.host, settings.port) as listener,
@@ -122,6 +124,7 @@ async def _run(client: EngineClient, lifecycle: Lifecycle, models: Models, addre
         logs.LOG.exception("failure")
         lifecycle.fail(MachineError(f"the model '{client.name}' could not be loaded: {error!r}"))
         return
+    trim_heap()
     opened = client.opened
     logs.event("loaded", model=client.name, threads=opened.threads, context=opened.context)
     if models.ready:

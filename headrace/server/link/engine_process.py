@@ -15,6 +15,7 @@ from types import FrameType
 import msgspec
 
 from headrace.errors import HeadraceError
+from headrace.server.heap import tend_heap, trim_heap
 from headrace.server.link.frames import FrameReader
 from headrace.server.link.messages import (
     AskStats,
@@ -44,6 +45,7 @@ def main(descriptor: int, parent: int) -> None:
         parent: the process that started this one; both end together.
     """
     end_with_parent(parent)
+    tend_heap()
     faulthandler.enable(all_threads=False)
     threading.excepthook = _end_with_thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too, and says what to do
@@ -97,6 +99,7 @@ def _open(command: Command | None, outbox: Outbox) -> Engine | None:
 
 
 def _obey(engine: Engine, commands: Iterator[Command], outbox: Outbox) -> None:
+    trim_heap()
     service = engine.start(lambda events: outbox.send(Events(events)))
     outbox.send(engine.opened)
     drain = 0.0
