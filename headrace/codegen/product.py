@@ -24,6 +24,7 @@ from headrace.codegen.tile import (
     vector,
 )
 from headrace.codegen.tile_format import TILE_ROWS, TileFormat
+from headrace.codegen.tile_streams import runs
 from headrace.codegen.token_blocks import BlockSizes, token_blocks
 
 _FLOAT = 4
@@ -40,7 +41,7 @@ def product(module: ir.Module, format: TileFormat, features: frozenset[str]) -> 
     if found is not None:
         return found
     blocking = token_blocks(features, format.activation)
-    sizes, at_once = blocking.sizes, blocking.tiles
+    sizes, at_once = blocking.sizes, runs(format, blocking.tiles)
     kernels = {size: product_block(module, format, size, features) for size in sizes}
     several = product_tiles(module, format, at_once, features)
     e, args = function(module, name, [PTR, PTR, I64, PTR, I64, I64, I64], features)

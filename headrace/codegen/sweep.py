@@ -16,13 +16,13 @@ from headrace.codegen.tile import (
     function,
     vector,
 )
+from headrace.codegen.tile_streams import AHEAD_BYTES
 
 _UNROLL = 8
 
-#: Runs that are read side by side (see `tile_streams.py`), and how far ahead of its use each is
-#: asked for: the best of 1 to 16 runs, 1 to 8 KiB, and all levels of the caches.
+#: Runs that are read side by side, see `tile_streams.py`: the best of 1 to 16, asked for 1/2 to
+#: 8 KiB ahead, into each level of the caches, in small and huge pages.
 _STREAMS = 8
-_DISTANCE = 2048
 
 
 def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
@@ -41,7 +41,7 @@ def sweep_bytes(module: ir.Module, features: frozenset[str]) -> ir.Function:
     with e.range(0, run, step) as at:
         for stream in range(_STREAMS):
             place = e.offset(start, run * stream + at)
-            e.prefetch_lines(e.offset(place, _DISTANCE), step, Locality.SECOND_LEVEL)
+            e.prefetch_lines(e.offset(place, AHEAD_BYTES), step, Locality.SECOND_LEVEL)
             for index, total in enumerate(sums):
                 line = e.load(e.offset(place, CACHE_LINE * index), vector(I32))
                 total.set(total.get() ^ line)

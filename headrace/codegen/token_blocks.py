@@ -15,7 +15,7 @@ class TokenBlocks:
 
     held: up to this size the float32 totals stay in registers, beyond it in memory.
     halves: how many halves of a tile's rows are summed at once, 1 or 2.
-    tiles: one token is multiplied with so many tiles at once.
+    tiles: one token is multiplied with so many tiles at once, at most.
     """
 
     sizes: tuple[int, ...]

@@ -24,21 +24,23 @@ class Memory:
     def __init__(self, bytes: int) -> None:
         self.bytes = bytes
         try:
-            self._map = mmap.mmap(-1, bytes + _HUGE_PAGE)
+            # Shared memory would have huge pages only where the system gives them to files.
+            self._map = mmap.mmap(-1, bytes + _HUGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except (OSError, ValueError) as error:
             raise MachineError(
                 f"no memory for {bytes / 1e9:.2f} GB: {error}",
                 hint="a smaller context, fewer workers, or a smaller model",
             ) from error
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            self._advise()
+            self._advise(mmap.MADV_HUGEPAGE)
+        self._advise(mmap.MADV_DONTFORK)  # a child has no workers, and its parent need not copy
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self._offset = -start % _HUGE_PAGE
         self.address = start + self._offset
 
-    def _advise(self) -> None:
+    def _advise(self, advice: int) -> None:
         try:
-            self._map.madvise(mmap.MADV_HUGEPAGE)
+            self._map.madvise(advice)
         except OSError:
             return  # a kernel without huge pages runs the same program, more slowly
 
