@@ -34,6 +34,29 @@ def test_a_view_keeps_its_memory() -> None:
     assert (view == 7).all()
 
 
+def kernel_flags(address: int) -> set[str]:
+    """What the kernel keeps for the mapping at an address: VmFlags of proc(5)."""
+    here = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        field, *values = line.split()
+        if "-" in field and not field.endswith(":"):
+            first, last = (int(each, 16) for each in field.split("-"))
+            here = first <= address < last
+        elif here and field == "VmFlags:":
+            return set(values)
+    raise AssertionError(f"nothing is mapped at {address:#x}")
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the kernel has no huge pages"
+)
+def test_memory_may_have_huge_pages_and_is_not_copied_to_children() -> None:
+    memory = Memory(4 * HUGE_PAGE)
+    flags = kernel_flags(memory.address)
+    assert flags >= {"hg", "dc"}  # asked for huge pages; not copied by fork
+    assert "sh" not in flags  # shared memory follows another switch, which is off by default
+
+
 def test_more_memory_than_there_is() -> None:
     with pytest.raises(MachineError, match="no memory") as caught:
         Memory(1 << 62)
